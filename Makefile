@@ -1,0 +1,42 @@
+# `make run` and `make test` do all set-up by themselves; they need Python 3.11 or newer and pip, nothing else.
+
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test quick check lock clean install install-dev
+
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: install  ## everything on this machine; ARGS="--upstream http://127.0.0.1:11434/v1" is passed on
+	@exec $(BIN)/farebox up $(ARGS)
+
+test: install-dev  ## the whole suite, on embedded Postgres and Valkey
+	$(BIN)/pytest -n auto $(ARGS)
+
+quick: install-dev  ## unit and shape tests
+	$(BIN)/pytest -n auto tests/unit tests/shape $(ARGS)
+
+check: install-dev  ## lint, types, shape
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q tests/shape
+
+# Hashes, and no download addresses: a lock is the same wherever packages come from.
+LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header -q
+lock:  ## pin all dependencies anew; needs uv
+	$(LOCK) --extra embedded --extra build -o requirements.lock
+	$(LOCK) --extra embedded --extra build --extra dev -o requirements-dev.lock
+
+clean:  ## forget the virtual environment and all caches; data under .farebox stays
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+install:
+	@$(PYTHON) scripts/install.py requirements.lock
+
+install-dev:
+	@$(PYTHON) scripts/install.py requirements-dev.lock
