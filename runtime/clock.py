@@ -1,0 +1,16 @@
+"""The one place that asks what time it is; everything else is handed the answer."""
+
+import time
+from collections.abc import Callable
+
+ClockMs = Callable[[], int]
+
+
+def wall_ms() -> int:
+    """Milliseconds since 1970, UTC. May jump; use it for dates, never for durations."""
+    return time.time_ns() // 1_000_000
+
+
+def monotonic_ms() -> int:
+    """Milliseconds from an arbitrary start, never backwards. Use it for durations and deadlines."""
+    return time.monotonic_ns() // 1_000_000

@@ -1,0 +1,104 @@
+"""Many callers, one call: what is asked within one tick of the loop travels together.
+
+A call to Redis or Postgres costs tens of microseconds of client CPU whatever it carries. A `Coalescer` collects
+what callers submit, hands up to `max_batch` of it to one call at the end of the tick, and gives each caller its
+own answer. While `max_in_flight` calls are under way the next batch grows: the busier, the fuller.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from runtime.tasks import TaskSet
+
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+
+class Overloaded(Exception):
+    """More callers wait than the coalescer may hold."""
+
+
+class Coalescer(Generic[Q, R]):
+    """`call` gets a batch and returns one answer per item, in order. If it raises, every item of the batch fails so."""
+
+    def __init__(
+        self,
+        call: Callable[[list[Q]], Awaitable[Sequence[R]]],
+        *,
+        name: str,
+        max_batch: int,
+        max_in_flight: int,
+        max_waiting: int,
+    ) -> None:
+        self._call = call
+        self._name = name
+        self._max_batch = max_batch
+        self._max_in_flight = max_in_flight
+        self._max_waiting = max_waiting
+        self._waiting: deque[tuple[Q, asyncio.Future[R]]] = deque()
+        self._tasks = TaskSet()
+        self._flush_is_due = False
+        self._unanswered = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def __len__(self) -> int:
+        """How many wait to be sent."""
+        return len(self._waiting)
+
+    def submit(self, item: Q) -> asyncio.Future[R]:
+        """Queue `item`; raises Overloaded when `max_waiting` items wait already."""
+        if len(self._waiting) >= self._max_waiting:
+            raise Overloaded(f"{self._name}: {self._max_waiting} callers wait")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[R] = loop.create_future()
+        self._waiting.append((item, future))
+        self._unanswered += 1
+        self._idle.clear()
+        if not self._flush_is_due:
+            self._flush_is_due = True
+            loop.call_soon(self._flush)
+        return future
+
+    async def drain(self, timeout_s: float) -> int:
+        """Wait until all that was submitted is answered, at most `timeout_s`; returns how many are left."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        except TimeoutError:
+            pass
+        left = self._unanswered
+        await self._tasks.cancel()
+        return left
+
+    def _flush(self) -> None:
+        self._flush_is_due = False
+        while self._waiting and len(self._tasks) < self._max_in_flight:
+            size = min(len(self._waiting), self._max_batch)
+            batch = [self._waiting.popleft() for _ in range(size)]
+            self._tasks.spawn(self._run(batch), name=self._name)
+
+    async def _run(self, batch: list[tuple[Q, asyncio.Future[R]]]) -> None:
+        try:
+            answers = await self._call([item for item, _ in batch])
+        except Exception as error:
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+                    future.exception()  # marks it as seen: a caller that left must not cause a warning
+        else:
+            assert len(answers) == len(batch), f"{self._name}: one answer per item"
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if not future.done():
+                    future.set_result(answer)
+        finally:
+            for _, future in batch:
+                future.cancel()  # only where the call itself was cancelled
+            self._unanswered -= len(batch)
+            if self._unanswered == 0:
+                self._idle.set()
+            if self._waiting and not self._flush_is_due:
+                self._flush_is_due = True
+                asyncio.get_running_loop().call_soon(self._flush)

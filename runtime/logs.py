@@ -1,0 +1,132 @@
+"""Structured logs: one JSON object a line, made of fields from an allow-list and nothing else.
+
+A field that is not listed here is dropped before it is written: a key, a token or a prompt cannot reach a log by
+being passed to one. What a library logs through `logging` is reduced to its logger, level and message template.
+"""
+
+import logging
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any, TextIO
+
+import orjson
+import structlog
+
+ALLOWED_FIELDS = frozenset(
+    (
+        "event",
+        "level",
+        "logger",
+        "timestamp",
+        # who and what: ids only
+        "request_id",
+        "client_request_id",
+        "key_id",
+        "user_id",
+        "wallet_id",
+        "model",
+        "endpoint",
+        "upstream",
+        # how it went
+        "status",
+        "code",
+        "end_reason",
+        "usage_source",
+        "input_tokens",
+        "output_tokens",
+        "cost_nanos",
+        "hold_nanos",
+        "charge_nanos",
+        "duration_ms",
+        "streamed",
+        # the machinery
+        "address",
+        "attempt",
+        "consumer",
+        "count",
+        "data",
+        "delay_s",
+        "error",
+        "exception",
+        "exit_code",
+        "host",
+        "migration",
+        "path",
+        "phase",
+        "pid",
+        "port",
+        "posted",
+        "duplicates",
+        "process",
+        "reason",
+        "shard",
+        "signal",
+        "task",
+        "version",
+        "waiting",
+        "worker",
+    )
+)
+
+
+def _only_allowed(_logger: Any, _method: str, fields: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    return {name: value for name, value in fields.items() if name in ALLOWED_FIELDS}
+
+
+def _error_by_type(_logger: Any, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Traceback frames without values: a message may quote the input that caused it."""
+    error = fields.pop("exc_info", None)
+    if error is True:
+        error = sys.exc_info()[1]
+    if isinstance(error, BaseException):
+        fields["exception"] = _where(error)
+    return fields
+
+
+def _where(error: BaseException) -> str:
+    frames = []
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        frames.append(f"{code.co_filename.rsplit('/', 2)[-1]}:{trace.tb_lineno} {code.co_name}")
+        trace = trace.tb_next
+    return f"{type(error).__name__} at " + " > ".join(frames[-_FRAMES_SHOWN:])
+
+
+_FRAMES_SHOWN = 12
+
+
+def _dump(fields: Any, **_: Any) -> str:
+    return orjson.dumps(fields, default=str).decode()
+
+
+def configure(level: str, stream: TextIO = sys.stderr) -> None:
+    """Set up logging for this process; call once, first."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _error_by_type,
+            _only_allowed,
+            structlog.processors.JSONRenderer(serializer=_dump),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(stream),
+        cache_logger_on_first_use=True,
+    )
+    handler = _ThroughStructlog()
+    logging.basicConfig(level=max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]), handlers=[handler])
+
+
+class _ThroughStructlog(logging.Handler):
+    """Libraries' own log lines, without their arguments."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log = structlog.get_logger(record.name)
+        error = record.exc_info[1] if record.exc_info else None
+        log.log(record.levelno, "library_log", logger=record.name, reason=_template(record), exc_info=error)
+
+
+def _template(record: logging.LogRecord) -> str:
+    # asyncio puts the failed task's repr, and with it the message of its error, on the lines after the first
+    return str(record.msg).split("\n", 1)[0]

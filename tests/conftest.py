@@ -1,0 +1,12 @@
+"""Fixtures that every test may ask for."""
+
+from tests.support.servers import (
+    database_url,
+    postgres_server,
+    reachable_dir,
+    redis_url,
+    servers_dir,
+    valkey_server,
+)
+
+__all__ = ["database_url", "postgres_server", "reachable_dir", "redis_url", "servers_dir", "valkey_server"]
