@@ -1,0 +1,19 @@
+"""What happened to the money. Knows nothing of HTTP, keys or Stripe.
+
+    money          integer nano-dollars: parse, format
+    entries        frozen records: a usage entry on its way to Postgres, a wallet, a key, a transaction
+    errors         what the ledger refuses
+    redis_schema   the names of the keys and fields in Redis that money is kept under
+    writer         Redis Stream -> batch -> one transaction -> acknowledge
+    stream         the Redis Stream, read as one of a group
+    posting        a batch of entries -> usage rows, transactions and debits, each request once
+    credits        every way a balance moves that is not usage
+    postgres       the store over a pool: posting, credits, and what is read; `rows` types the rows
+    redis_store    what the ledger changes in Redis, by the scripts of lua/
+    balances       what Postgres says about wallets and keys -> Redis, by version
+    process        writers, mirror and partitions, run together
+    migrate        numbered SQL files, applied once, under a lock
+    audit          the invariants, checked
+
+A usage entry flows one way: settled in Redis (metering) -> Stream -> writer -> Postgres -> acknowledged.
+"""

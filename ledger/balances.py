@@ -1,0 +1,173 @@
+"""Keeps what Redis knows about wallets and keys in step with Postgres.
+
+Three ways, each making up for the one before: whoever changed something pushes it at once; triggers announce every
+change, also one made by hand in SQL; and a sweep looks for changes whose announcement was missed.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+import asyncpg
+import structlog
+from redis.exceptions import RedisError
+
+from ledger.entries import KeyState, WalletState
+from ledger.postgres import Store
+from ledger.redis_store import RedisStore
+from runtime.backoff import Backoff, pause
+from runtime.clock import ClockMs, wall_ms
+from runtime.postgres import CONNECT_TIMEOUT_S, FAILED
+from runtime.tasks import TaskSet
+
+T = TypeVar("T", WalletState, KeyState)
+
+log = structlog.get_logger("farebox.balances")
+
+SWEEP_INTERVAL_S = 30.0
+# updated_at is set when a row is written, and seen when its transaction commits: no transaction of ours takes so long,
+# nor are the clocks of the two machines so far apart.
+SWEEP_MARGIN_S = 60.0
+PAGE = 500
+# More announcements than this waiting, and one sweep is cheaper than going through them.
+MAX_ANNOUNCED = 10_000
+CHANNELS = ("farebox_wallets", "farebox_keys", "farebox_prices")
+_FAILURES: tuple[type[BaseException], ...] = (*FAILED, RedisError)
+_FIRST_ID = UUID(int=0)
+
+
+class StateMirror:
+    """Any number may run at once: versions decide what is newer."""
+
+    def __init__(
+        self,
+        redis_store: RedisStore,
+        store: Store,
+        database_url: str,
+        *,
+        sweep_interval_s: float = SWEEP_INTERVAL_S,
+        clock_ms: ClockMs = wall_ms,
+    ) -> None:
+        self._redis = redis_store
+        self._store = store
+        self._url = database_url
+        self._sweep_interval_s = sweep_interval_s
+        self._clock_ms = clock_ms
+        self._announced: dict[str, set[str]] = {channel: set() for channel in CHANNELS}
+        self._wake = asyncio.Event()
+        self._swept_ms = 0
+        self._sweep_now = True
+
+    async def push_wallets(self, wallet_ids: Iterable[UUID]) -> None:
+        """Puts these wallets as Postgres has them. Raises UNAVAILABLE or RedisError; the sweep makes up for it."""
+        for page in _pages(wallet_ids):
+            await self._redis.put_wallets(await self._store.wallet_states(page))
+
+    async def push_keys(self, key_ids: Iterable[UUID]) -> None:
+        """Puts these keys as Postgres has them, deleted ones as revoked. Raises as `push_wallets`."""
+        for page in _pages(key_ids):
+            states = await self._store.key_states(page)
+            await self._redis.put_keys(states)
+            await self._redis.put_deleted_keys(list(set(page) - {state.key_id for state in states}))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Listens and sweeps until `stop` is set; what fails is tried again."""
+        tasks = TaskSet()
+        tasks.spawn(self._wake_at(stop), name="mirror-wake-at-stop")
+        backoff = Backoff()
+        try:
+            while not stop.is_set():
+                try:
+                    await self._listen(stop, backoff)
+                except _FAILURES as error:
+                    log.warning("mirror_failed", error=repr(error))
+                    await pause(stop, backoff.next_s())
+        finally:
+            await tasks.cancel()
+
+    async def _wake_at(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._wake.set()
+
+    async def _listen(self, stop: asyncio.Event, backoff: Backoff) -> None:
+        """One connection's life: returns when told to stop, raises when the connection, Redis or Postgres fails."""
+        connection = await asyncpg.connect(self._url, timeout=CONNECT_TIMEOUT_S, command_timeout=CONNECT_TIMEOUT_S)
+        try:
+            connection.add_termination_listener(lambda _: self._wake.set())
+            for channel in CHANNELS:
+                await connection.add_listener(channel, self._on_announcement)
+            self._sweep_now = True  # for what was announced while nobody listened
+            while not stop.is_set():
+                await connection.execute("SELECT 1")  # a connection that went silently hears nothing
+                await self._catch_up()
+                backoff.reset()
+                await self._wait()
+        finally:
+            connection.terminate()  # close() would wait for the goodbye of a server that may be gone
+
+    def _on_announcement(self, _connection: Any, _pid: int, channel: str, payload: object) -> None:
+        waiting = self._announced[channel]
+        if len(waiting) >= MAX_ANNOUNCED:
+            waiting.clear()
+            self._sweep_now = True
+        waiting.add(str(payload))
+        self._wake.set()
+
+    async def _wait(self) -> None:
+        """Until something is announced, the connection ends, the next sweep is due or we are told to stop."""
+        due_s = self._sweep_interval_s - (self._clock_ms() - self._swept_ms) / 1000
+        await pause(self._wake, max(0.0, due_s))
+        self._wake.clear()
+
+    async def _catch_up(self) -> None:
+        for channel, push in self._pushers():
+            await self._push_announced(channel, push)
+        if self._sweep_now or self._clock_ms() - self._swept_ms >= self._sweep_interval_s * 1000:
+            await self.sweep()
+
+    def _pushers(self) -> list[tuple[str, Callable[[set[str]], Awaitable[None]]]]:
+        return [
+            ("farebox_keys", lambda ids: self.push_keys(map(UUID, ids))),
+            ("farebox_wallets", lambda ids: self.push_wallets(map(UUID, ids))),
+            ("farebox_prices", lambda _: self._redis.prices_changed()),
+        ]
+
+    async def _push_announced(self, channel: str, push: Callable[[set[str]], Awaitable[None]]) -> None:
+        taken, self._announced[channel] = self._announced[channel], set()
+        if not taken:
+            return
+        try:
+            await push(taken)
+        except _FAILURES:
+            self._announced[channel] |= taken
+            raise
+
+    async def sweep(self) -> None:
+        """Brings up to date what changed since the last sweep and is in Redis."""
+        began_ms = self._clock_ms()
+        since = datetime.fromtimestamp(self._swept_ms / 1000, UTC) - timedelta(seconds=SWEEP_MARGIN_S)
+        async for keys in _all_pages(self._store.keys_changed, since, lambda key: key.key_id):
+            await self._redis.put_keys(keys, only_known=True)
+        async for wallets in _all_pages(self._store.wallets_changed, since, lambda wallet: wallet.wallet_id):
+            await self._redis.put_wallets(wallets, only_known=True)
+        if self._sweep_now:
+            await self._redis.prices_changed()
+        self._swept_ms = began_ms
+        self._sweep_now = False
+
+
+def _pages(ids: Iterable[UUID]) -> Iterator[list[UUID]]:
+    every = list(ids)
+    for start in range(0, len(every), PAGE):
+        yield every[start : start + PAGE]
+
+
+async def _all_pages(
+    read: Callable[[datetime, UUID, int], Awaitable[list[T]]], since: datetime, id_of: Callable[[T], UUID]
+) -> AsyncIterator[list[T]]:
+    after = _FIRST_ID
+    while page := await read(since, after, PAGE):
+        yield page
+        after = id_of(page[-1])

@@ -1,0 +1,153 @@
+"""Frozen records that pass between Redis, the writer and Postgres."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from uuid import UUID
+
+import orjson
+
+from ledger.money import MAX_NANOS
+
+UsageSource = Literal["reported", "partial", "tokenized", "estimated", "none"]
+TransactionType = Literal["topup", "usage", "bonus", "refund", "adjustment"]
+
+
+_TEXTS = ("model", "endpoint", "usage_source", "end_reason")
+_COUNTS = (
+    "input_tokens",
+    "cached_input_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "cost_nanos",
+    "status_code",
+    "response_time_ms",
+)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, UUID):  # asyncpg's own subclass, which orjson does not know
+        return str(value)
+    raise TypeError(type(value).__name__)
+
+
+class EntryError(ValueError):
+    """Bytes from the Stream that are not a usage entry."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageEntry:
+    """One admitted request, finished: what was used, what it costs, why it ended.
+
+    `request_id` is the idempotency key and carries the time (UUID version 7).
+    `cost_nanos` is usage times price. What is really taken may be less (see `SettledEntry.charge_nanos`).
+    Token buckets are disjoint: `input_tokens` excludes cached ones, `output_tokens` excludes reasoning.
+    """
+
+    request_id: UUID
+    user_id: UUID
+    wallet_id: UUID
+    api_key_id: UUID
+    pricing_id: UUID | None
+    model: str
+    endpoint: str
+    input_tokens: int
+    cached_input_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    cost_nanos: int
+    usage_source: UsageSource
+    end_reason: str
+    status_code: int
+    response_time_ms: int
+    error_message: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> bytes:
+        return orjson.dumps(self, default=_plain)
+
+    @classmethod
+    def from_json(cls, raw: bytes) -> "UsageEntry":
+        """Raises EntryError on anything but what `to_json` wrote."""
+        try:
+            fields = orjson.loads(raw)
+            for name in ("request_id", "user_id", "wallet_id", "api_key_id"):
+                fields[name] = UUID(fields[name])
+            if fields["pricing_id"] is not None:
+                fields["pricing_id"] = UUID(fields["pricing_id"])
+            return cls(**fields)._checked()
+        except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise EntryError(str(error)) from error
+
+    def _checked(self) -> "UsageEntry":
+        """What JSON says of its types, before Postgres sees it: `true` is not 1, and 1.0 tokens are not 1."""
+        for name in _COUNTS:
+            if type(getattr(self, name)) is not int:
+                raise TypeError(f"{name} is not an integer")
+        for name in _TEXTS:
+            if type(getattr(self, name)) is not str:
+                raise TypeError(f"{name} is not a text")
+        if type(self.error_message) not in (str, type(None)) or type(self.metadata) is not dict:
+            raise TypeError("error_message is not a text or metadata not an object")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class SettledEntry:
+    """A usage entry as settlement put it on the Stream.
+
+    `charge_nanos` <= `entry.cost_nanos`: never more than the hold plus what the wallet still had.
+    It was added to the wallet's *unposted* money when the event was added and leaves it at acknowledgement.
+    """
+
+    event_id: str
+    entry: UsageEntry
+    charge_nanos: int
+
+    @classmethod
+    def from_event(cls, event_id: str, fields: Mapping[bytes, bytes]) -> "SettledEntry":
+        """What settlement added to the Stream. Raises EntryError on anything else."""
+        charge = fields.get(b"charge", b"")
+        if not charge.isdigit() or int(charge) > MAX_NANOS:
+            raise EntryError(f"not a charge: {charge[:20]!r}")
+        return cls(event_id, UsageEntry.from_json(fields.get(b"entry", b"")), int(charge))
+
+
+@dataclass(frozen=True, slots=True)
+class WalletState:
+    """A wallet as Postgres has it; `version` grows with every change."""
+
+    wallet_id: UUID
+    user_id: UUID
+    balance_nanos: int
+    overdraft_nanos: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyState:
+    """What admission asks about a key; `version` grows with every change. `expires_ms` 0 = never."""
+
+    key_id: UUID
+    wallet_id: UUID
+    user_id: UUID
+    is_active: bool
+    expires_ms: int
+    requests_per_minute: int
+    requests_per_day: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """One line of a wallet's history. `seq` counts from 1 within the wallet, without gaps."""
+
+    id: UUID
+    wallet_id: UUID
+    seq: int
+    type: TransactionType
+    amount_nanos: int
+    balance_before_nanos: int
+    balance_after_nanos: int

@@ -1,0 +1,159 @@
+"""Posting: a batch of settled entries becomes usage rows, transactions and debits, in one Postgres transaction.
+
+First the wallets are locked, in id order. Then one statement, whose snapshot is taken after the locks and so sees all
+that other writers committed for these wallets, does the whole batch. The request id decides what is new: posting the
+same entries again, at once or later, changes nothing.
+
+An entry that Postgres refuses does not stop the others: the batch is halved until the bad one is alone.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import asyncpg
+import orjson
+import structlog
+
+from ledger import rows
+from ledger.entries import SettledEntry, WalletState
+from runtime.ids import time_of_ms
+from runtime.postgres import Connection, Pool
+from runtime.sql import load_queries
+
+OnStep: TypeAlias = Callable[[str], None]
+
+log = structlog.get_logger("farebox.posting")
+
+# The entry is at fault: SQLSTATE classes 22 and 23, a value that cannot be sent, a row too big for an index.
+BAD_DATA: tuple[type[Exception], ...] = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+)
+# Bounds of what clients and upstreams may write into our rows and indexes.
+NAME_LENGTH = 200
+MESSAGE_LENGTH = 2000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_QUERIES = load_queries("ledger", "sql/posting.sql")
+_WALLETS = load_queries("ledger", "sql/wallets.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class PostOutcome:
+    """`wallets` as they are after posting; `posted` new, `duplicates` known before, `buried` as dead letters."""
+
+    wallets: tuple[WalletState, ...] = ()
+    posted: int = 0
+    duplicates: int = 0
+    buried: int = 0
+
+    def __add__(self, other: "PostOutcome") -> "PostOutcome":
+        newest: dict[UUID, WalletState] = {}
+        for wallet in sorted(self.wallets + other.wallets, key=lambda state: state.version):
+            newest[wallet.wallet_id] = wallet
+        return PostOutcome(
+            tuple(newest.values()),
+            self.posted + other.posted,
+            self.duplicates + other.duplicates,
+            self.buried + other.buried,
+        )
+
+
+def no_step(_: str) -> None:
+    """Nobody watches."""
+
+
+async def post(pool: Pool, entries: Sequence[SettledEntry], on_step: OnStep = no_step) -> PostOutcome:
+    """Posts every entry once. Raises runtime.postgres.UNAVAILABLE; what was not committed then may be posted again."""
+    if not entries:
+        return PostOutcome()
+    try:
+        return await _post_together(pool, entries, on_step)
+    except BAD_DATA as error:
+        if len(entries) == 1:
+            # The message alone: Postgres' DETAIL repeats the whole row, which does not belong in a log.
+            reason = getattr(error, "message", None) or str(error)
+            return await _bury_entry(pool, entries[0], f"{type(error).__name__}: {reason}")
+    middle = len(entries) // 2
+    first = await post(pool, entries[:middle], on_step)
+    return first + await post(pool, entries[middle:], on_step)
+
+
+async def _post_together(pool: Pool, entries: Sequence[SettledEntry], on_step: OnStep) -> PostOutcome:
+    wallet_ids = list({settled.entry.wallet_id for settled in entries})
+    # Read committed, whatever the database's default: the second statement must see more than the first.
+    async with pool.acquire() as connection, connection.transaction(isolation="read_committed"):
+        locked = {row["id"] for row in await connection.fetch(_QUERIES["lock_wallets"], wallet_ids)}
+        on_step("begun")
+        payable = [settled for settled in entries if settled.entry.wallet_id in locked]
+        posted = await connection.fetchval(_QUERIES["post_usage"], *_columns(payable)) if payable else 0
+        for settled in entries:
+            if settled.entry.wallet_id not in locked:
+                await bury(connection, settled.event_id, payload_of(settled), "there is no such wallet")
+        states = await connection.fetch(_WALLETS["wallet_states"], list(locked))
+        on_step("posted")
+    return PostOutcome(
+        tuple(map(rows.wallet_state, states)), posted, len(payable) - posted, len(entries) - len(payable)
+    )
+
+
+async def _bury_entry(pool: Pool, settled: SettledEntry, reason: str) -> PostOutcome:
+    async with pool.acquire() as connection:
+        await bury(connection, settled.event_id, payload_of(settled), reason)
+    return PostOutcome(buried=1)
+
+
+async def bury(connection: "Connection | Pool", event_id: str, payload: str, reason: str) -> None:
+    """Keeps an event that cannot be posted in `farebox_dead_letters`, and says so loudly."""
+    await connection.execute(_QUERIES["bury"], event_id, storable(payload), storable(reason)[:MESSAGE_LENGTH])
+    # Only the kind of reason: what follows it may quote the event.
+    log.error("usage_event_buried", event_id=event_id, reason=reason.partition(":")[0])
+
+
+def payload_of(settled: SettledEntry) -> str:
+    """The event's two fields, as one JSON text."""
+    return f'{{"charge":{settled.charge_nanos},"entry":{settled.entry.to_json().decode()}}}'
+
+
+async def touch_keys(pool: Pool, entries: Iterable[SettledEntry]) -> None:
+    """Notes when these entries' keys were last used, to the minute."""
+    used_ms: dict[UUID, int] = {}
+    for settled in entries:
+        key_id = settled.entry.api_key_id
+        used_ms[key_id] = max(used_ms.get(key_id, 0), time_of_ms(settled.entry.request_id))
+    moments = [_EPOCH + timedelta(milliseconds=ms) for ms in used_ms.values()]
+    await pool.execute(_QUERIES["touch_keys"], list(used_ms), moments)
+
+
+def storable(text: str) -> str:
+    """Postgres holds neither NUL nor half a surrogate pair. A client must not escape its bill by sending one."""
+    return text.replace("\x00", "\ufffd").encode(errors="replace").decode()
+
+
+def _columns(entries: Sequence[SettledEntry]) -> list[list[Any]]:
+    """One list per parameter of post_usage."""
+    return [list(column) for column in zip(*map(_row, entries), strict=True)]
+
+
+def _row(settled: SettledEntry) -> tuple[Any, ...]:
+    entry = settled.entry
+    return (
+        entry.request_id, entry.user_id, entry.wallet_id, entry.api_key_id, entry.pricing_id,
+        storable(entry.model)[:NAME_LENGTH], storable(entry.endpoint)[:NAME_LENGTH],
+        entry.input_tokens, entry.cached_input_tokens, entry.cache_write_tokens,
+        entry.output_tokens, entry.reasoning_tokens,
+        entry.cost_nanos, settled.charge_nanos, entry.usage_source, storable(entry.end_reason)[:NAME_LENGTH],
+        entry.status_code, entry.response_time_ms,
+        None if entry.error_message is None else storable(entry.error_message)[:MESSAGE_LENGTH],
+        _metadata_json(entry.metadata),
+    )  # fmt: skip
+
+
+def _metadata_json(metadata: dict[str, Any]) -> str:
+    text = orjson.dumps(metadata).decode()
+    if "\\u0000" in text:  # valid JSON that jsonb refuses: kept as a string, in which the escape is only text
+        return orjson.dumps({"unstorable": text}).decode()
+    return text

@@ -1,0 +1,39 @@
+"""The names under which Redis keeps money: one place, read by the Lua's callers on both sides.
+
+Every key of one wallet carries the hash tag of its shard, `{0}` … `{N-1}`, so that one script call may touch them
+all on a Redis or Valkey Cluster. N is 1 on a single node.
+
+    fb:{s}:wallet:<wallet_id>  hash    balance overdraft version (Postgres' truth) · held unposted (Redis' truth),
+                                       nano-dollars
+    fb:{s}:key:<key_id>        hash    active expires_ms rpm rpd version · rpm_level rpd_level buckets_ms (bucket state)
+    fb:{s}:holds               hash    request id -> nano-dollars held
+    fb:prices                  string  a number that grows with every change of a price in Postgres
+    fb:{s}:usage               stream  one event per settled request: fields `entry` (JSON), `charge` (nano-dollars)
+
+available = balance + overdraft - held - unposted
+"""
+
+from uuid import UUID
+
+LEDGER_GROUP = "ledger"
+PRICES_GENERATION_KEY = "fb:prices"
+
+
+def shard_of(wallet_id: UUID, shards: int) -> int:
+    return wallet_id.int % shards
+
+
+def wallet_key(shard: int, wallet_id: UUID) -> str:
+    return f"fb:{{{shard}}}:wallet:{wallet_id}"
+
+
+def key_state_key(shard: int, key_id: UUID) -> str:
+    return f"fb:{{{shard}}}:key:{key_id}"
+
+
+def holds_key(shard: int) -> str:
+    return f"fb:{{{shard}}}:holds"
+
+
+def usage_stream(shard: int) -> str:
+    return f"fb:{{{shard}}}:usage"

@@ -1,0 +1,106 @@
+"""What the ledger changes in Redis: acknowledged events and the cached state of wallets and keys, by script."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+from uuid import UUID
+
+from redis.asyncio import Redis
+
+from ledger import redis_schema as schema
+from ledger.entries import KeyState, WalletState
+from runtime.lua import load_script
+
+AnyState = TypeVar("AnyState", WalletState, KeyState)
+
+# A key that nobody used for so long has full buckets, so forgetting their state changes no limit; it is loaded again.
+KEY_TTL_MS = 2 * 24 * 3600 * 1000
+# The version of a key that was deleted: newer than any. A double holds it exactly.
+GONE_VERSION = 2**53 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """One event that is done. `wallet_id` None: it could not be read, so no charge is known."""
+
+    event_id: str
+    wallet_id: UUID | None
+    charge_nanos: int
+
+
+class RedisStore:
+    """Needs a client that returns bytes. All methods raise redis.RedisError."""
+
+    def __init__(self, redis: Redis, shards: int = 1) -> None:
+        self._redis = redis
+        self._shards = shards
+        self._acknowledge = load_script(redis, "ledger", "lua/acknowledge.lua")
+        self._put_wallet = load_script(redis, "ledger", "lua/put_wallet.lua")
+        self._put_key = load_script(redis, "ledger", "lua/put_key.lua")
+
+    async def acknowledge(self, shard: int, events: Sequence[Acknowledgement], wallets: Iterable[WalletState]) -> int:
+        """Ends these events and puts the wallets' new balances; returns how many were still pending."""
+        states = {wallet.wallet_id: wallet for wallet in wallets}
+        ids = list(dict.fromkeys([event.wallet_id for event in events if event.wallet_id] + list(states)))
+        places = {wallet_id: place for place, wallet_id in enumerate(ids, start=1)}
+        keys = [schema.usage_stream(shard), *(schema.wallet_key(shard, wallet_id) for wallet_id in ids)]
+        args: list[str | int] = [schema.LEDGER_GROUP, len(events)]
+        for event in events:
+            place = places[event.wallet_id] if event.wallet_id else 0
+            args += [event.event_id, place, event.charge_nanos]
+        for wallet_id in ids:
+            args += _wallet_args(states[wallet_id]) if wallet_id in states else ["", "", ""]
+        return int(await self._acknowledge(keys=keys, args=args))
+
+    async def put_wallets(self, wallets: Iterable[WalletState], *, only_known: bool = False) -> int:
+        """Brings wallets up to date where Redis has an older version; returns how many were."""
+        put = 0
+        for shard, states in self._by_shard(wallets).items():
+            keys = [schema.wallet_key(shard, state.wallet_id) for state in states]
+            args = [arg for state in states for arg in _wallet_args(state)]
+            put += int(await self._put_wallet(keys=keys, args=[int(only_known), *args]))
+        return put
+
+    async def put_keys(self, keys: Iterable[KeyState], *, only_known: bool = False) -> int:
+        """Brings API keys up to date where Redis has an older version; returns how many were."""
+        put = 0
+        for shard, states in self._by_shard(keys).items():
+            put += await self._put_keys_of(shard, states, only_known)
+        return put
+
+    async def put_deleted_keys(self, key_ids: Sequence[UUID]) -> None:
+        """Marks keys that Postgres no longer has as revoked. Their wallet is not known any more, so on every shard."""
+        nobody = UUID(int=0)
+        gone = [KeyState(key_id, nobody, nobody, False, 0, 0, 0, GONE_VERSION) for key_id in key_ids]
+        for shard in range(self._shards if gone else 0):
+            await self._put_keys_of(shard, gone, False)
+
+    async def prices_changed(self) -> None:
+        """Tells every proxy that looks at the generation to read the prices again."""
+        await self._redis.incr(schema.PRICES_GENERATION_KEY)
+
+    async def _put_keys_of(self, shard: int, states: Sequence[KeyState], only_known: bool) -> int:
+        names = [schema.key_state_key(shard, state.key_id) for state in states]
+        args = [arg for state in states for arg in _key_args(state)]
+        return int(await self._put_key(keys=names, args=[int(only_known), KEY_TTL_MS, *args]))
+
+    def _by_shard(self, states: Iterable[AnyState]) -> dict[int, list[AnyState]]:
+        shards: dict[int, list[AnyState]] = defaultdict(list)
+        for state in states:
+            shards[schema.shard_of(state.wallet_id, self._shards)].append(state)
+        return shards
+
+
+def _wallet_args(state: WalletState) -> list[str | int]:
+    return [state.balance_nanos, state.overdraft_nanos, state.version]
+
+
+def _key_args(state: KeyState) -> list[str | int]:
+    return [
+        int(state.is_active),
+        state.expires_ms,
+        state.requests_per_minute,
+        state.requests_per_day,
+        state.version,
+    ]

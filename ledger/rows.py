@@ -1,0 +1,57 @@
+"""Rows of Postgres as the ledger's records."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
+
+import asyncpg
+
+from ledger.entries import KeyState, Transaction, WalletState
+from ledger.money import from_decimal
+
+Row: TypeAlias = Mapping[str, Any] | asyncpg.Record
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NEVER_MS = 0
+
+
+def wallet_state(row: Row) -> WalletState:
+    return WalletState(
+        wallet_id=row["id"],
+        user_id=row["user_id"],
+        balance_nanos=from_decimal(row["balance"]),
+        overdraft_nanos=from_decimal(row["overdraft"]),
+        version=row["version"],
+    )
+
+
+def key_state(row: Row) -> KeyState:
+    return KeyState(
+        key_id=row["id"],
+        wallet_id=row["wallet_id"],
+        user_id=row["user_id"],
+        is_active=row["is_active"],
+        expires_ms=_to_ms(row["expires_at"]),
+        requests_per_minute=row["rate_limit_per_minute"],
+        requests_per_day=row["rate_limit_per_day"],
+        version=row["version"],
+    )
+
+
+def transaction(row: Row) -> Transaction:
+    return Transaction(
+        id=row["id"],
+        wallet_id=row["wallet_id"],
+        seq=row["seq"],
+        type=row["type"],
+        amount_nanos=from_decimal(row["amount"]),
+        balance_before_nanos=from_decimal(row["balance_before"]),
+        balance_after_nanos=from_decimal(row["balance_after"]),
+    )
+
+
+def _to_ms(moment: datetime | None) -> int:
+    """Milliseconds since 1970, at least 1: 0 says never, which a key that expired in 1969 does not mean."""
+    if moment is None:
+        return _NEVER_MS
+    return max(1, (moment - _EPOCH) // timedelta(milliseconds=1))

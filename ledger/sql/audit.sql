@@ -1,0 +1,70 @@
+-- The ledger's invariants. Each query finds what breaks one: wallet_id, request_id, detail.
+-- $1 null: everything; else only wallets, lines and requests changed since. None of them repairs anything.
+
+-- name: balance_is_the_sum_of_transactions
+-- What is in a wallet is what went in and out.
+SELECT w.id AS wallet_id, NULL::uuid AS request_id,
+    format('balance %s, sum of transactions %s', w.balance, coalesce(t.total, 0)) AS detail
+FROM ai_wallets w
+LEFT JOIN (SELECT wallet_id, sum(amount) AS total FROM ai_transactions GROUP BY wallet_id) t ON t.wallet_id = w.id
+WHERE w.balance <> coalesce(t.total, 0) AND ($1::timestamptz IS NULL OR w.updated_at >= $1)
+
+-- name: transaction_count_is_the_number_of_transactions
+-- The wallet's counter is the seq of its latest line.
+SELECT w.id AS wallet_id, NULL::uuid AS request_id,
+    format('transaction_count %s, transactions %s', w.transaction_count, coalesce(t.lines, 0)) AS detail
+FROM ai_wallets w
+LEFT JOIN (SELECT wallet_id, count(*) AS lines FROM ai_transactions GROUP BY wallet_id) t ON t.wallet_id = w.id
+WHERE w.transaction_count <> coalesce(t.lines, 0) AND ($1::timestamptz IS NULL OR w.updated_at >= $1)
+
+-- name: each_transaction_continues_the_one_before
+-- Numbered without gaps from 1, each starting from the balance the previous one left.
+SELECT t.wallet_id, t.request_id,
+    CASE
+        WHEN t.seq > 1 AND p.seq IS NULL THEN format('seq %s has no predecessor', t.seq)
+        WHEN t.balance_after <> t.balance_before + t.amount
+            THEN format('seq %s: %s + %s is not %s', t.seq, t.balance_before, t.amount, t.balance_after)
+        ELSE format('seq %s starts from %s, the one before left %s', t.seq, t.balance_before, coalesce(p.balance_after, 0))
+    END AS detail
+FROM ai_transactions t
+LEFT JOIN ai_transactions p ON p.wallet_id = t.wallet_id AND p.seq = t.seq - 1
+WHERE ($1::timestamptz IS NULL OR t.created_at >= $1)
+    AND ((t.seq > 1 AND p.seq IS NULL)
+        OR t.balance_before <> coalesce(p.balance_after, 0)
+        OR t.balance_after <> t.balance_before + t.amount)
+
+-- name: no_wallet_below_its_overdraft
+-- Never overspent.
+SELECT id AS wallet_id, NULL::uuid AS request_id, format('balance %s, overdraft %s', balance, overdraft) AS detail
+FROM ai_wallets
+WHERE balance < -overdraft AND ($1::timestamptz IS NULL OR updated_at >= $1)
+
+-- name: each_request_was_debited
+-- What a usage row says was collected is the amount of its transaction.
+SELECT u.wallet_id, u.id AS request_id,
+    format('collected %s, debited %s', u.cost - u.uncollected, coalesce(-t.amount, 0))
+        || CASE WHEN t.wallet_id <> u.wallet_id THEN ' from another wallet' ELSE '' END AS detail
+FROM ai_usage_logs u
+LEFT JOIN ai_transactions t ON t.request_id = u.id
+WHERE ($1::timestamptz IS NULL OR u.created_at >= $1)
+    AND (u.cost - u.uncollected <> coalesce(-t.amount, 0) OR t.wallet_id <> u.wallet_id)
+
+-- name: each_debit_has_its_request
+-- No usage transaction without the usage it is for.
+SELECT t.wallet_id, t.request_id, format('seq %s debited %s, no such usage row', t.seq, -t.amount) AS detail
+FROM ai_transactions t
+LEFT JOIN ai_usage_logs u ON u.id = t.request_id AND u.created_at = farebox_uuid7_time(t.request_id)
+WHERE t.type = 'usage' AND u.id IS NULL AND ($1::timestamptz IS NULL OR t.created_at >= $1)
+
+-- name: each_request_appears_once
+-- One request, one usage row, in whichever partition.
+SELECT (array_agg(wallet_id))[1] AS wallet_id, id AS request_id, format('%s usage rows', count(*)) AS detail
+FROM ai_usage_logs
+WHERE $1::timestamptz IS NULL OR created_at >= $1
+GROUP BY id HAVING count(*) > 1
+
+-- name: no_usage_was_set_aside
+-- Events that could not be posted wait in farebox_dead_letters to be put right by hand.
+SELECT NULL::uuid AS wallet_id, NULL::uuid AS request_id, format('event %s: %s', event_id, left(reason, 200)) AS detail
+FROM farebox_dead_letters
+WHERE $1::timestamptz IS NULL OR created_at >= $1

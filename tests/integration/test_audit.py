@@ -1,0 +1,146 @@
+"""Each rule of the audit is broken by hand, with the guards switched off, and must be named."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from ledger.audit import SHOWN_PER_RULE, AuditReport, audit
+from ledger.postgres import Store
+from runtime.clock import wall_ms
+from runtime.postgres import create_pool
+from tests.support.ledger import USD, funded_wallet, settled
+
+LATER = datetime.fromtimestamp(wall_ms() / 1000, UTC) + timedelta(days=1)
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[Store]:
+    pool = await create_pool(database_url)
+    yield Store(pool)
+    await pool.close()
+
+
+async def some_history(store: Store) -> tuple[UUID, UUID]:
+    """A wallet and the id of the second of its three requests."""
+    wallet = await funded_wallet(store, USD)
+    entries = [settled(wallet, cost) for cost in (10, 20, 30)]
+    for entry in entries:
+        await store.post([entry])
+    await store.record(wallet.wallet_id, "topup", 5, "")
+    return wallet.wallet_id, entries[1].entry.request_id
+
+
+async def break_by_hand(store: Store, statement: str) -> None:
+    """As a superuser can: without triggers, foreign keys and the checks in the way."""
+    async with store.pool.acquire() as connection, connection.transaction():
+        await connection.execute("SET LOCAL session_replication_role = replica")
+        await connection.execute(statement)
+
+
+def named(report: AuditReport) -> dict[str, set[UUID | None]]:
+    return {
+        rule: {violation.wallet_id for violation in report.violations if violation.rule == rule}
+        for rule in report.broken
+    }
+
+
+async def test_an_untouched_ledger_holds(store: Store) -> None:
+    await some_history(store)
+    report = await audit(store.pool)
+    assert report.holds and report.violations == () and len(report.rules) == 8
+    async with store.pool.acquire() as connection:
+        assert (await audit(connection, since=datetime(2020, 1, 1, tzinfo=UTC))).holds
+
+
+BALANCE = "balance_is_the_sum_of_transactions"
+COUNT = "transaction_count_is_the_number_of_transactions"
+CHAIN = "each_transaction_continues_the_one_before"
+DEBITED = "each_request_was_debited"
+BREAKS = [
+    ("UPDATE ai_wallets SET balance = balance + 1", {BALANCE}),
+    ("UPDATE ai_wallets SET transaction_count = 9", {COUNT}),
+    ("UPDATE ai_transactions SET seq = 9 WHERE seq = 5", {CHAIN}),
+    ("DELETE FROM ai_transactions WHERE seq = 1", {BALANCE, COUNT, CHAIN}),
+    ("UPDATE ai_transactions SET balance_before = balance_before + 1, balance_after = balance_after + 1 WHERE seq = 5",
+     {CHAIN}),
+    ("UPDATE ai_transactions SET balance_before = 1, balance_after = amount + 1 WHERE seq = 1", {CHAIN}),
+    ("UPDATE ai_usage_logs SET cost = cost + 1 WHERE cost = 0.00000002", {DEBITED}),
+    ("UPDATE ai_usage_logs SET uncollected = cost WHERE cost = 0.00000002", {DEBITED}),
+    ("DELETE FROM ai_transactions WHERE seq = 5", {BALANCE, COUNT}),
+    ("DELETE FROM ai_transactions WHERE seq = 4", {BALANCE, COUNT, CHAIN, DEBITED}),
+    ("DELETE FROM ai_usage_logs WHERE cost = 0.00000002", {"each_debit_has_its_request"}),
+    ("ALTER TABLE ai_wallets DROP CONSTRAINT balance_in_range; UPDATE ai_wallets SET balance = -1",
+     {BALANCE, "no_wallet_below_its_overdraft"}),
+    ("ALTER TABLE ai_transactions DROP CONSTRAINT balance_follows;"
+     "UPDATE ai_transactions SET balance_after = 0 WHERE seq = 5", {CHAIN}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("statement", "rules"), BREAKS)
+async def test_a_broken_rule_is_named_with_its_wallet(store: Store, statement: str, rules: set[str]) -> None:
+    wallet_id, _ = await some_history(store)
+    await break_by_hand(store, statement)
+    report = await audit(store.pool)
+    assert not report.holds
+    assert named(report) == {rule: {wallet_id} for rule in rules}
+
+
+async def test_a_request_that_appears_twice_is_named(store: Store) -> None:
+    wallet_id, request_id = await some_history(store)
+    await break_by_hand(
+        store,
+        "ALTER TABLE ai_usage_logs DROP CONSTRAINT created_when_its_id_was;"
+        "INSERT INTO ai_usage_logs (id, user_id, wallet_id, api_key_id, model, endpoint, total_tokens, cost,"
+        " status_code, response_time_ms, created_at)"
+        " SELECT id, user_id, wallet_id, api_key_id, model, endpoint, 0, cost, 200, 1, created_at - interval '40 days'"
+        f" FROM ai_usage_logs WHERE id = '{request_id}'",
+    )
+    report = await audit(store.pool)
+    assert report.broken == {"each_request_appears_once": 1}
+    (violation,) = report.violations
+    assert (violation.wallet_id, violation.request_id, violation.detail) == (wallet_id, request_id, "2 usage rows")
+
+
+async def test_a_request_is_named_by_its_id(store: Store) -> None:
+    _, request_id = await some_history(store)
+    await break_by_hand(store, f"UPDATE ai_usage_logs SET uncollected = 0.00000001 WHERE id = '{request_id}'")
+    (violation,) = (await audit(store.pool)).violations
+    assert violation.request_id == request_id
+    assert violation.detail == "collected 0.000000010, debited 0.000000020"
+
+
+async def test_a_debit_from_another_wallet_is_named(store: Store) -> None:
+    wallet_id, request_id = await some_history(store)
+    other = await funded_wallet(store, USD)
+    move = f"UPDATE ai_usage_logs SET wallet_id = '{other.wallet_id}', user_id = '{other.user_id}'"
+    await break_by_hand(store, f"{move} WHERE id = '{request_id}'")
+    assert wallet_id != other.wallet_id
+    assert named(await audit(store.pool)) == {DEBITED: {other.wallet_id}}
+
+
+async def test_events_set_aside_are_reported(store: Store) -> None:
+    wallet = await funded_wallet(store)
+    await store.post([replace(settled(wallet, output_tokens=-1), event_id="7-7")])
+    report = await audit(store.pool)
+    assert report.broken == {"no_usage_was_set_aside": 1}
+    assert "7-7" in report.violations[0].detail
+
+
+async def test_only_what_changed_since_is_looked_at(store: Store) -> None:
+    await some_history(store)
+    await break_by_hand(store, "UPDATE ai_wallets SET balance = balance + 1")
+    assert (await audit(store.pool, since=LATER)).holds
+    assert not (await audit(store.pool, since=LATER - timedelta(days=2))).holds
+
+
+async def test_many_violations_are_counted_and_some_are_shown(store: Store) -> None:
+    many = SHOWN_PER_RULE + 20
+    await break_by_hand(
+        store, f"INSERT INTO ai_wallets (user_id, balance) SELECT gen_random_uuid(), 1 FROM generate_series(1, {many})"
+    )
+    report = await audit(store.pool)
+    assert report.broken == {BALANCE: many}
+    assert len(report.violations) == SHOWN_PER_RULE

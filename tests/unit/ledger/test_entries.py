@@ -1,0 +1,103 @@
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.entries import EntryError, SettledEntry, UsageEntry
+from ledger.money import MAX_NANOS
+
+ENTRY = UsageEntry(
+    request_id=UUID("019ab3c4-d5e6-7abc-8def-0123456789ab"),
+    user_id=UUID(int=1),
+    wallet_id=UUID(int=2),
+    api_key_id=UUID(int=3),
+    pricing_id=None,
+    model="tiny",
+    endpoint="/v1/chat/completions",
+    input_tokens=1,
+    cached_input_tokens=2,
+    cache_write_tokens=3,
+    output_tokens=4,
+    reasoning_tokens=5,
+    cost_nanos=6,
+    usage_source="reported",
+    end_reason="complete",
+    status_code=200,
+    response_time_ms=7,
+)
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+counts = st.integers(0, 2**53)
+entries = st.builds(
+    replace,
+    st.just(ENTRY),
+    pricing_id=st.none() | st.uuids(),
+    model=texts,
+    error_message=st.none() | texts,
+    input_tokens=counts,
+    cost_nanos=counts,
+    metadata=st.dictionaries(texts, st.none() | st.booleans() | counts | texts, max_size=3),
+)
+
+
+@given(entries)
+def test_json_and_back(entry: UsageEntry) -> None:
+    assert UsageEntry.from_json(entry.to_json()) == entry
+
+
+@given(st.binary() | st.recursive(st.none() | st.integers(), lambda x: st.lists(x)).map(lambda x: orjson.dumps(str(x))))
+def test_other_bytes_are_refused(raw: bytes) -> None:
+    with pytest.raises(EntryError):
+        UsageEntry.from_json(raw)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("request_id", "not a uuid"),
+        ("wallet_id", 5),
+        ("user_id", None),
+        ("pricing_id", []),
+        ("cost_nanos", 1.0),
+        ("input_tokens", True),
+        ("output_tokens", "4"),
+        ("model", None),
+        ("usage_source", 1),
+        ("error_message", 3),
+        ("metadata", []),
+        ("surplus", 1),
+    ],
+)
+def test_a_field_of_the_wrong_kind_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(EntryError):
+        UsageEntry.from_json(orjson.dumps({**orjson.loads(ENTRY.to_json()), name: value}))
+
+
+@pytest.mark.parametrize("missing", ["request_id", "wallet_id", "pricing_id", "cost_nanos", "usage_source"])
+def test_a_missing_field_is_refused(missing: str) -> None:
+    fields = orjson.loads(ENTRY.to_json())
+    del fields[missing]
+    with pytest.raises(EntryError):
+        UsageEntry.from_json(orjson.dumps(fields))
+
+
+@given(st.integers(0, MAX_NANOS))
+def test_an_event_carries_the_entry_and_its_charge(charge: int) -> None:
+    fields = {b"entry": ENTRY.to_json(), b"charge": str(charge).encode()}
+    assert SettledEntry.from_event("5-0", fields) == SettledEntry("5-0", ENTRY, charge)
+
+
+@pytest.mark.parametrize("charge", [b"", b"-1", b"1.5", b"1e15", b" 1", b"+1", b"9000000000000001", "¹".encode()])
+def test_an_event_without_a_proper_charge_is_refused(charge: bytes) -> None:
+    with pytest.raises(EntryError):
+        SettledEntry.from_event("5-0", {b"entry": ENTRY.to_json(), b"charge": charge})
+
+
+def test_an_event_whose_content_is_gone_is_refused() -> None:
+    with pytest.raises(EntryError):
+        SettledEntry.from_event("5-0", {})
+    with pytest.raises(EntryError):
+        SettledEntry.from_event("5-0", {b"charge": b"1"})
