@@ -1,0 +1,232 @@
+"""Asks Redis: is there room for this request, and what did it come to. Many requests travel in one script call.
+
+The only place of this room that touches the world. What Redis does not know (a key, a wallet) is loaded once from
+where the truth is, by the `StateLoader` handed in, and asked again.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import UUID
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from ledger.redis_schema import holds_key, key_state_key, shard_of, usage_stream, wallet_key
+from metering.bucket import DAY_MS, MINUTE_MS, Bucket
+from metering.model import Outcome
+from runtime.breaker import Breaker
+from runtime.clock import ClockMs, monotonic_ms
+from runtime.coalesce import Coalescer, Overloaded
+from runtime.lua import load_script
+from runtime.postgres import UNAVAILABLE
+
+log = structlog.get_logger("farebox.admission")
+
+# A script over 128 requests runs for about a millisecond; Redis serves nobody else meanwhile.
+_MAX_BATCH = 128
+# Two calls under way: one travels while the other runs. More only makes the batches smaller.
+_MAX_IN_FLIGHT = 2
+_MAX_WAITING_ADMISSIONS = 10_000
+# Settlements wait out an outage in memory, about 1 KiB each.
+_MAX_WAITING_SETTLEMENTS = 100_000
+_SETTLE_RETRY_FIRST_S = 0.05
+_SETTLE_RETRY_MAX_S = 1.0
+_AWAY: tuple[type[BaseException], ...] = (RedisError, *UNAVAILABLE)
+_BREAKER_FAILURES = 5
+_BREAKER_OPEN_MS = 1_000
+
+
+class LimitsUnavailable(Exception):
+    """Redis is away or too slow; nothing is known to have been taken."""
+
+    def __init__(self, reason: str, retry_after_ms: int) -> None:
+        super().__init__(reason)
+        self.retry_after_ms = retry_after_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A request that asks to be let in; the hold is in nano-dollars."""
+
+    request_id: UUID
+    key_id: UUID
+    wallet_id: UUID
+    hold_nanos: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What admission found; buckets as they stand after it, `available_nanos` after the hold if there is one."""
+
+    outcome: Outcome
+    minute: Bucket
+    day: Bucket
+    available_nanos: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """An admitted request that ended. `entry`: the usage entry as JSON, or empty to let the hold go and no more."""
+
+    request_id: UUID
+    wallet_id: UUID
+    cost_nanos: int
+    entry: bytes
+
+
+class StateLoader(Protocol):
+    """Brings what Redis does not know from Postgres to Redis."""
+
+    async def push_keys(self, ids: Sequence[UUID]) -> None: ...
+    async def push_wallets(self, ids: Sequence[UUID]) -> None: ...
+
+
+class Limits:
+    """Admission and settlement for one proxy process."""
+
+    def __init__(self, redis: Redis, loader: StateLoader, *, shards: int = 1, clock_ms: ClockMs = monotonic_ms) -> None:
+        self._redis = redis
+        self._loader = loader
+        self._shards = shards
+        self._clock_ms = clock_ms
+        self._breaker = Breaker(_BREAKER_FAILURES, _BREAKER_OPEN_MS)
+        self._admit_script = load_script(redis, "metering", "lua/admit.lua")
+        self._settle_script = load_script(redis, "metering", "lua/settle.lua")
+        self._admissions = [self._coalescer("admit", self._admit_batch, s) for s in range(shards)]
+        self._settlements = [self._coalescer("settle", self._settle_batch, s) for s in range(shards)]
+
+    def _coalescer(self, name: str, call: Callable[[int, Any], Awaitable[Any]], shard: int) -> Coalescer[Any, Any]:
+        async def call_shard(batch: list[Any]) -> Any:
+            return await call(shard, batch)
+
+        waiting = _MAX_WAITING_ADMISSIONS if name == "admit" else _MAX_WAITING_SETTLEMENTS
+        return Coalescer(
+            call_shard,
+            name=f"{name}-{shard}",
+            max_batch=_MAX_BATCH,
+            max_in_flight=_MAX_IN_FLIGHT,
+            max_waiting=waiting,
+        )
+
+    async def admit(self, request: Admission) -> Decision:
+        """Place the hold if everything allows it; raises LimitsUnavailable.
+
+        If the caller is cancelled while it waits, a hold that was placed all the same is let go again.
+        """
+        decision = await self._ask(request)
+        if decision.outcome in (Outcome.UNKNOWN_KEY, Outcome.UNKNOWN_WALLET):
+            await self._load(request)
+            decision = await self._ask(request)
+        return decision
+
+    async def key_is_good(self, key_id: UUID, wallet_id: UUID, now_ms: int) -> bool:
+        """Is the key active and not expired? For what takes nothing; `now_ms` is wall-clock time.
+
+        Raises LimitsUnavailable.
+        """
+        name = key_state_key(shard_of(wallet_id, self._shards), key_id)
+        try:
+            state = await self._redis.hmget(name, ["active", "expires_ms"])
+            if state[0] is None:
+                await self._loader.push_keys([key_id])
+                state = await self._redis.hmget(name, ["active", "expires_ms"])
+        except _AWAY as error:
+            raise LimitsUnavailable(type(error).__name__, _BREAKER_OPEN_MS) from error
+        active, expires_ms = state[0], int(state[1] or 0)
+        return active == b"1" and (expires_ms == 0 or now_ms < expires_ms)
+
+    def settle(self, settlement: Settlement) -> asyncio.Future[int]:
+        """The charge in nano-dollars, once Redis has it. It is tried until it succeeds; nobody need wait for it.
+
+        Raises Overloaded when too many wait already.
+        """
+        return self._settlements[shard_of(settlement.wallet_id, self._shards)].submit(settlement)
+
+    def release(self, request: Admission) -> None:
+        """Let a hold go without a usage entry: the request never went upstream."""
+        try:
+            self.settle(Settlement(request.request_id, request.wallet_id, 0, b""))
+        except Overloaded:
+            log.error("hold_leaked", request_id=str(request.request_id), hold_nanos=request.hold_nanos)
+
+    async def drain(self, timeout_s: float) -> int:
+        """Wait for settlements under way; returns how many could not be brought to Redis."""
+        left = await asyncio.gather(*(c.drain(timeout_s) for c in self._settlements))
+        return sum(left)
+
+    @property
+    def is_available(self) -> bool:
+        return not self._breaker.is_open
+
+    async def _load(self, request: Admission) -> None:
+        try:
+            await self._loader.push_wallets([request.wallet_id])
+            await self._loader.push_keys([request.key_id])
+        except _AWAY as error:
+            raise LimitsUnavailable(type(error).__name__, _BREAKER_OPEN_MS) from error
+
+    async def _ask(self, request: Admission) -> Decision:
+        now_ms = self._clock_ms()
+        if not self._breaker.allows(now_ms):
+            raise LimitsUnavailable("breaker open", self._breaker.retry_after_ms(now_ms))
+        try:
+            future = self._admissions[shard_of(request.wallet_id, self._shards)].submit(request)
+        except Overloaded as error:
+            raise LimitsUnavailable(str(error), _BREAKER_OPEN_MS) from error
+        try:
+            decision: Decision = await asyncio.shield(future)
+        except asyncio.CancelledError:
+            future.add_done_callback(lambda f: self._release_if_held(request, f))
+            raise
+        except (RedisError, OSError, TimeoutError) as error:
+            # It may have been executed all the same: whatever it held is let go.
+            self.release(request)
+            raise LimitsUnavailable(type(error).__name__, _BREAKER_OPEN_MS) from error
+        return decision
+
+    def _release_if_held(self, request: Admission, future: asyncio.Future[Decision]) -> None:
+        if not future.cancelled() and future.exception() is None and future.result().outcome is not Outcome.ADMITTED:
+            return
+        self.release(request)
+
+    async def _admit_batch(self, shard: int, batch: list[Admission]) -> list[Decision]:
+        keys = [holds_key(shard)]
+        args: list[Any] = []
+        for request in batch:
+            keys.append(key_state_key(shard, request.key_id))
+            keys.append(wallet_key(shard, request.wallet_id))
+            args.append(request.request_id.bytes)
+            args.append(request.hold_nanos)
+        try:
+            reply = await self._admit_script(keys, args)
+        except (RedisError, OSError, TimeoutError):
+            self._breaker.failed(self._clock_ms())
+            raise
+        self._breaker.succeeded()
+        return [_decision(answer) for answer in reply[1:]]
+
+    async def _settle_batch(self, shard: int, batch: list[Settlement]) -> list[int]:
+        keys = [holds_key(shard), usage_stream(shard)]
+        args: list[Any] = []
+        for settlement in batch:
+            keys.append(wallet_key(shard, settlement.wallet_id))
+            args.extend((settlement.request_id.bytes, settlement.cost_nanos, settlement.entry))
+        delay_s = _SETTLE_RETRY_FIRST_S
+        while True:
+            try:
+                charges: list[int] = await self._settle_script(keys, args)
+                self._breaker.succeeded()
+                return charges
+            except (RedisError, OSError, TimeoutError) as error:
+                self._breaker.failed(self._clock_ms())
+                log.warning("settlement_delayed", waiting=len(batch), error=type(error).__name__)
+                await asyncio.sleep(delay_s)
+                delay_s = min(2 * delay_s, _SETTLE_RETRY_MAX_S)
+
+
+def _decision(answer: list[int]) -> Decision:
+    outcome, rpm, rpm_level, rpd, rpd_level, available = answer
+    return Decision(Outcome(outcome), Bucket(rpm, MINUTE_MS, rpm_level), Bucket(rpd, DAY_MS, rpd_level), available)
