@@ -1,0 +1,20 @@
+"""The edge: HTTP in, HTTP out, and the wiring of everything.
+
+    exchange      the state machine of a request: from admission on, exactly one settlement
+    gateway       its interpreter: one request from its first byte to its settlement
+    relay         upstream bytes -> tap -> client, with back-pressure
+    chat_request  a chat completion, parsed and checked
+    keys          presented key -> who it is: LRU -> Redis -> Postgres -> bcrypt
+    prices        the price sheet in force
+    routing       model -> upstream
+    settlement    an ended request -> the usage entry it is recorded as
+    failures      every way to refuse or fail -> status, code, body; refusals words what other parts report
+    models, health  what can be used; lives? can serve?
+
+    http/         the leg to the client
+    upstream/     the leg to the LLM server
+    app, workers  the composition root; several processes on one port
+    local/, cli/  `farebox up`; the command line
+
+A request goes http -> gateway -> upstream, its answer upstream -> relay -> http.
+"""

@@ -1,0 +1,191 @@
+"""The composition root: every part of a serving process is made here, in order, and closed in the reverse order."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+from aiohttp import web
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from accounts.key_format import KeyFormat
+from accounts.prices import read_sheet
+from ledger.balances import StateMirror
+from ledger.postgres import Store
+from ledger.redis_store import RedisStore
+from metering.admission import Limits
+from proxy import redis_client
+from proxy.gateway import Gateway
+from proxy.health import Health
+from proxy.http.server import Handler, HttpServer
+from proxy.keys import KeyVerifier
+from proxy.models import ModelList
+from proxy.prices import PriceBook
+from proxy.routing import Route, Routes
+from proxy.upstream.pool import PoolLimits, UpstreamPool, parse_origin
+from runtime.postgres import UNAVAILABLE, Pool, create_pool
+from runtime.settings import AccountsConfig, Config, Database, Upstream
+from runtime.tasks import TaskSet
+
+log = structlog.get_logger("farebox.app")
+
+# Settlements on their way to Redis when the last request has ended.
+_SETTLE_DRAIN_S = 10.0
+_START_TIMEOUT_S = 10.0
+
+
+class StartError(Exception):
+    """The process cannot serve: what is missing, in words for an operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """The servers that everything stands on, and what speaks to them."""
+
+    redis: Redis
+    pool: Pool
+    store: Store
+    mirror: StateMirror
+
+
+@asynccontextmanager
+async def open_backends(
+    config: AccountsConfig, application_name: str, *, redis_timeout_s: float | None = None
+) -> AsyncIterator[Backends]:
+    """Connect to Redis and Postgres; raises StartError if one of them does not answer in time."""
+    async with AsyncExitStack() as stack:
+        timeout_s = config.redis.timeout_s if redis_timeout_s is None else redis_timeout_s
+        redis = redis_client.connect(config.redis.url.get_secret_value(), timeout_s)
+        stack.push_async_callback(redis.aclose)
+        pool = await open_pool(config.database, application_name)
+        stack.push_async_callback(pool.close)
+        await _must_answer(redis)
+        store = Store(pool)
+        url = config.database.url.get_secret_value()
+        yield Backends(redis, pool, store, StateMirror(RedisStore(redis), store, url))
+
+
+async def open_pool(database: Database, application_name: str) -> Pool:
+    """Connections to a Postgres that has answered; raises StartError."""
+    try:
+        async with asyncio.timeout(_START_TIMEOUT_S):
+            pool = await create_pool(
+                database.url.get_secret_value(),
+                max_size=database.max_connections,
+                command_timeout_s=database.timeout_s,
+                application_name=application_name,
+            )
+            await pool.fetchval("SELECT 1")
+            return pool
+    except UNAVAILABLE as error:
+        raise StartError(f"database.url: Postgres does not answer ({_short(error)})") from error
+    except Exception as error:
+        raise StartError(f"database.url: Postgres refuses ({_short(error)})") from error
+
+
+async def _must_answer(redis: Redis) -> None:
+    try:
+        async with asyncio.timeout(_START_TIMEOUT_S):
+            await redis.ping()
+    except (RedisError, OSError, TimeoutError) as error:
+        raise StartError(f"redis.url: Redis or Valkey does not answer ({_short(error)})") from error
+
+
+def _short(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".split("\n", 1)[0].rstrip(": ")
+
+
+@asynccontextmanager
+async def serving(config: Config, *, reuse_port: bool = False) -> AsyncIterator[str]:
+    """A serving process, ready when entered; yields its address. On leaving: drained, settled, closed."""
+    async with AsyncExitStack() as stack:
+        backends = await stack.enter_async_context(open_backends(config, "farebox-proxy"))
+        tasks = TaskSet()
+        stack.push_async_callback(tasks.cancel)
+        prices = await _load_prices(backends.pool)
+        tasks.spawn(prices.keep_fresh(), name="prices")
+        limits = Limits(backends.redis, backends.mirror)
+        stack.push_async_callback(_drain, limits)
+        routes = Routes([_route(upstream) for upstream in config.upstreams])
+        stack.push_async_callback(routes.close)
+        verifier = KeyVerifier(
+            backends.redis,
+            backends.store,
+            KeyFormat(config.keys.prefix),
+            config.keys.pepper.get_secret_value().encode(),
+        )
+        stack.push_async_callback(verifier.close)
+        health = Health(backends.redis, prices)
+        gateway = Gateway(verifier, limits, prices, routes, config.listen)
+        table = route_table(gateway, ModelList(verifier, limits, prices, routes), health)
+        address = await _listen(stack, config, HttpServer(table, config.listen), reuse_port)
+        log.info("serving", address=address)
+        yield address
+        health.is_draining = True
+
+
+def route_table(gateway: Gateway, models: ModelList, health: Health) -> dict[tuple[str, str], Handler]:
+    """Every path that is answered; gateway paths stand under `/v1` and `/api/v1` alike."""
+    table: dict[tuple[str, str], Handler] = {
+        ("GET", "/healthz"): health.live,
+        ("GET", "/readyz"): health.ready,
+    }
+    for base in ("/v1", "/api/v1"):
+        table["POST", f"{base}/chat/completions"] = gateway.chat_completions
+        table["GET", f"{base}/models"] = models.list
+    return table
+
+
+async def _load_prices(pool: Pool) -> PriceBook:
+    prices = PriceBook(lambda: read_sheet(pool))
+    try:
+        await prices.refresh()
+    except Exception as error:
+        raise StartError(
+            f"database.url: the prices cannot be read; is the schema there? run `farebox migrate` ({_short(error)})"
+        ) from error
+    return prices
+
+
+def _route(upstream: Upstream) -> Route:
+    limits = PoolLimits(
+        connect_s=upstream.connect_timeout_s,
+        first_byte_s=upstream.first_byte_timeout_s,
+        idle_s=upstream.idle_timeout_s,
+        keep_alive_s=upstream.keep_alive_s,
+        max_connections=upstream.max_connections,
+    )
+    return Route(upstream, UpstreamPool(parse_origin(upstream.url), limits))
+
+
+async def _listen(stack: AsyncExitStack, config: Config, server: HttpServer, reuse_port: bool) -> str:
+    listen = config.listen
+    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=listen.shutdown_timeout_s)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    try:
+        await web.TCPSite(runner, listen.host, listen.port, reuse_port=reuse_port or None).start()
+    except OSError as error:
+        raise StartError(
+            f"listen: cannot listen on {listen.host} port {listen.port} ({error.strerror or error})"
+        ) from error
+    host, port = runner.addresses[0][:2]
+    return f"http://{f'[{host}]' if ':' in str(host) else host}:{port}"
+
+
+async def _drain(limits: Limits) -> None:
+    left = await limits.drain(_SETTLE_DRAIN_S)
+    if left:
+        log.error("settlements_lost", count=left)
+
+
+def stop_event() -> asyncio.Event:
+    """Set by SIGINT or SIGTERM."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return stop

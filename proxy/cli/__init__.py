@@ -1,0 +1,47 @@
+"""The command line. Each module holds the commands of one concern; this one says how they begin and end.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
+"""
+
+import sys
+
+import click
+
+from accounts.errors import AccountsError
+from ledger.errors import LedgerError
+from ledger.migrate import MigrationError
+from proxy.app import StartError
+from proxy.cli import accounts, audit, local, processes
+from proxy.health import farebox_version
+from runtime.config import ConfigError
+from runtime.embedded.errors import EmbeddedServerError
+from runtime.postgres import UNAVAILABLE
+
+FAILED = 1
+WRONG_USAGE = 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(farebox_version(), prog_name="farebox")
+def cli() -> None:
+    """A metering reverse proxy for LLM servers."""
+
+
+for command in (*processes.COMMANDS, *accounts.COMMANDS, *audit.COMMANDS, *local.COMMANDS):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run a command; what an operator can mend is said in a line, without a traceback."""
+    try:
+        cli(standalone_mode=True)
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(f"config: {problem}", err=True)
+        sys.exit(WRONG_USAGE)
+    except (StartError, EmbeddedServerError, MigrationError, LedgerError, AccountsError) as error:
+        click.echo(f"farebox: {error}", err=True)
+        sys.exit(FAILED)
+    except UNAVAILABLE as error:
+        click.echo(f"farebox: {type(error).__name__}: {error}", err=True)
+        sys.exit(FAILED)

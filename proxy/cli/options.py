@@ -1,0 +1,78 @@
+"""Options and ways to print that several commands share."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import orjson
+import uvloop
+
+from ledger.money import MoneyError, Nanos, format_dollars, parse_dollars
+
+T = TypeVar("T")
+
+# Where `farebox up` keeps its configuration: commands typed beside it mean that installation.
+LOCAL_CONFIG = Path(".farebox/config.yaml")
+_CONFIG = Path("config.yaml")
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's coroutine on uvloop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+def _default_config() -> Path | None:
+    return next((path for path in (LOCAL_CONFIG, _CONFIG) if path.exists()), None)
+
+
+def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--config`; without it the local installation's, or config.yaml, or the environment alone."""
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path, dir_okay=False),
+        envvar="FAREBOX_CONFIG",
+        default=_default_config,
+        show_default=f"{LOCAL_CONFIG} or {_CONFIG}",
+    )(command)
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def print_result(result: Any, as_json: bool, text: str) -> None:
+    """`result` as JSON, or `text` for people. UUIDs and times become strings, absent values null."""
+    click.echo(orjson.dumps(result, option=orjson.OPT_INDENT_2, default=str).decode() if as_json else text)
+
+
+def json_dollars(nanos: int) -> orjson.Fragment:
+    """A JSON number of dollars, exact to nine decimals."""
+    return orjson.Fragment(format_dollars(nanos))
+
+
+class Dollars(click.ParamType[Nanos]):
+    """An exact amount of dollars, as nano-dollars."""
+
+    name = "USD"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Nanos:
+        try:
+            return parse_dollars(value)
+        except MoneyError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Moment(click.ParamType[datetime]):
+    """An ISO 8601 date or time; without an offset, UTC."""
+
+    name = "ISO"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is not an ISO 8601 date or time", param, ctx)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

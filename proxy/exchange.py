@@ -1,0 +1,88 @@
+"""The state machine of one request and its response. No I/O, no clock: events in, commands out.
+
+Theory of operation. Nothing is owed until a hold is placed. From `ADMITTED` on, exactly one `SETTLE` or `RELEASE` is
+commanded, whatever happens and in whatever order: that is the law the tests hold the table to. An answer is first
+collected (`ADMITTED`): as long as not a byte of it has gone to the client, a failing upstream costs nothing and is
+answered with a clean error. Once bytes flow (`RELAYING`), what was delivered is settled, whoever ended it. `CLOSED`
+swallows what comes late: a connection lost after the end, a cancellation during a failure.
+
+`RELEASE` lets the hold go and records the request at no cost; `SETTLE` records it with its usage.
+"""
+
+from enum import Enum, auto
+
+
+class State(Enum):
+    RECEIVED = auto()  # a request; nobody knows yet whose
+    KNOWN = auto()  # the key is good; room is being asked for
+    ADMITTED = auto()  # a hold is placed; the upstream works; the client has seen nothing
+    RELAYING = auto()  # bytes of the answer flow to the client
+    CLOSED = auto()
+
+
+class Event(Enum):
+    VERIFIED = auto()  # the key belongs to somebody
+    REFUSED = auto()  # a bad key, a bad body, no model, no room
+    HOLD_PLACED = auto()
+    ANSWER_BEGUN = auto()  # a good status, and the answer is to be relayed as it comes
+    ANSWER_COMPLETE = auto()  # the last byte of a good answer
+    ANSWER_REFUSED = auto()  # the upstream's own refusal (4xx), complete
+    UPSTREAM_FAILED = auto()  # refused, silent, broken, cut
+    CLIENT_LEFT = auto()
+
+
+class Command(Enum):
+    ASK_FOR_ROOM = auto()
+    SEND_UPSTREAM = auto()
+    ANSWER_FAILURE = auto()  # a whole error answer
+    BEGIN_ANSWER = auto()  # status and headers
+    FINISH_ANSWER = auto()  # the rest of it, or the whole where nothing was begun
+    SEND_ERROR_EVENT = auto()  # the last event of a stream that cannot go on
+    ABORT_UPSTREAM = auto()
+    SETTLE = auto()
+    RELEASE = auto()
+
+
+TRANSITIONS: dict[tuple[State, Event], tuple[State, tuple[Command, ...]]] = {
+    (State.RECEIVED, Event.VERIFIED): (State.KNOWN, (Command.ASK_FOR_ROOM,)),
+    (State.RECEIVED, Event.REFUSED): (State.CLOSED, (Command.ANSWER_FAILURE,)),
+    (State.RECEIVED, Event.CLIENT_LEFT): (State.CLOSED, ()),
+    (State.KNOWN, Event.HOLD_PLACED): (State.ADMITTED, (Command.SEND_UPSTREAM,)),
+    (State.KNOWN, Event.REFUSED): (State.CLOSED, (Command.ANSWER_FAILURE,)),
+    # admission itself lets go of a hold that was placed for a caller who no longer waits
+    (State.KNOWN, Event.CLIENT_LEFT): (State.CLOSED, ()),
+    (State.ADMITTED, Event.ANSWER_BEGUN): (State.RELAYING, (Command.BEGIN_ANSWER,)),
+    (State.ADMITTED, Event.ANSWER_COMPLETE): (State.CLOSED, (Command.SETTLE, Command.FINISH_ANSWER)),
+    (State.ADMITTED, Event.ANSWER_REFUSED): (State.CLOSED, (Command.RELEASE, Command.FINISH_ANSWER)),
+    (State.ADMITTED, Event.UPSTREAM_FAILED): (State.CLOSED, (Command.RELEASE, Command.ANSWER_FAILURE)),
+    (State.ADMITTED, Event.CLIENT_LEFT): (State.CLOSED, (Command.ABORT_UPSTREAM, Command.RELEASE)),
+    (State.RELAYING, Event.ANSWER_COMPLETE): (State.CLOSED, (Command.SETTLE, Command.FINISH_ANSWER)),
+    (State.RELAYING, Event.UPSTREAM_FAILED): (State.CLOSED, (Command.SETTLE, Command.SEND_ERROR_EVENT)),
+    (State.RELAYING, Event.CLIENT_LEFT): (State.CLOSED, (Command.ABORT_UPSTREAM, Command.SETTLE)),
+}
+
+
+class OutOfOrder(Exception):
+    """An event that cannot happen in this state: a fault in the code that drives the exchange."""
+
+
+class Exchange:
+    """One request on its way through the table."""
+
+    __slots__ = ("state",)
+
+    def __init__(self) -> None:
+        self.state = State.RECEIVED
+
+    def on(self, event: Event) -> tuple[Command, ...]:
+        """What is to be done about `event`, in this order."""
+        if self.state is State.CLOSED:
+            return ()
+        try:
+            self.state, commands = TRANSITIONS[self.state, event]
+        except KeyError:
+            raise OutOfOrder(f"{event.name} in {self.state.name}") from None
+        return commands
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.state.name}>"

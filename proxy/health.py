@@ -1,0 +1,57 @@
+"""Does the process live, can it serve. `/healthz` asks nothing of anybody; `/readyz` looks at what serving needs."""
+
+import asyncio
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import orjson
+from aiohttp import web
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from proxy.http.answers import json_response
+from proxy.prices import PriceBook
+from runtime.clock import wall_ms
+from runtime.ids import new_request_id
+
+_REDIS_WAIT_S = 0.5
+
+
+def farebox_version() -> str:
+    try:
+        return version("farebox")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+@dataclass(slots=True)
+class Health:
+    """`is_draining` turns readiness off while the process finishes what it has."""
+
+    redis: Redis
+    prices: PriceBook
+    is_draining: bool = False
+
+    async def live(self, _request: web.BaseRequest) -> web.StreamResponse:
+        return _answer(200, {"status": "ok", "version": farebox_version()})
+
+    async def ready(self, _request: web.BaseRequest) -> web.StreamResponse:
+        missing = []
+        if self.is_draining:
+            missing.append("draining")
+        if not self.prices.is_loaded:
+            missing.append("prices")
+        if not await self._redis_answers():
+            missing.append("redis")
+        return _answer(503 if missing else 200, {"status": "unready" if missing else "ok", "missing": missing})
+
+    async def _redis_answers(self) -> bool:
+        try:
+            async with asyncio.timeout(_REDIS_WAIT_S):
+                return bool(await self.redis.ping())
+        except (RedisError, OSError, TimeoutError):
+            return False
+
+
+def _answer(status: int, body: dict[str, object]) -> web.StreamResponse:
+    return json_response(status, [("x-request-id", str(new_request_id(wall_ms())))], orjson.dumps(body))

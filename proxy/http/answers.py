@@ -1,0 +1,24 @@
+"""aiohttp responses from what was decided: a whole answer, a failure."""
+
+from aiohttp import web
+
+from proxy.failures import Failure
+
+HeaderList = list[tuple[str, str]]
+_JSON = ("content-type", "application/json")
+
+
+def whole_response(status: int, headers: HeaderList, body: bytes) -> web.Response:
+    """The upstream's answer as it came; no header is made up for it."""
+    response = web.Response(status=status, body=body)
+    response.headers.clear()
+    response.headers.extend(headers)
+    return response
+
+
+def failure_response(failure: Failure, own_headers: HeaderList) -> web.Response:
+    return whole_response(failure.status, [_JSON, *own_headers, *failure.headers.items()], failure.body())
+
+
+def json_response(status: int, headers: HeaderList, body: bytes) -> web.Response:
+    return whole_response(status, [_JSON, *headers], body)

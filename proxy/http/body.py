@@ -1,0 +1,49 @@
+"""What is read of a request before its meaning is looked at: the key and the body."""
+
+import asyncio
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from proxy.failures import Failure, invalid_request
+
+
+def presented_key(headers: Mapping[str, str]) -> str:
+    """The key of `Authorization: Bearer …`, or else of `x-api-key`; raises the 401 that tells what is missing."""
+    authorization = headers.get("Authorization")
+    if authorization is None:
+        key = headers.get("x-api-key")
+        if key is None:
+            raise _unauthorized("missing_api_key", "No API key: send `Authorization: Bearer <key>`.")
+        return key.strip()
+    scheme, _, key = authorization.partition(" ")
+    key = key.strip()
+    if scheme.lower() != "bearer" or not key or " " in key:
+        raise _unauthorized("invalid_auth_format", "The Authorization header must be `Bearer <key>`.")
+    return key
+
+
+def _unauthorized(code: str, message: str) -> Failure:
+    return Failure(code, message, headers={"www-authenticate": "Bearer"})
+
+
+async def read_body(request: web.BaseRequest, max_bytes: int, timeout_s: float) -> bytes:
+    """The whole body, at most `max_bytes` of it (the server was given the same limit), within `timeout_s`.
+
+    A body that announces too much is refused before a byte of it is read.
+    """
+    if request.content_length is not None and request.content_length > max_bytes:
+        raise _too_large(max_bytes)
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise _too_large(max_bytes) from None
+    except TimeoutError:
+        raise Failure("request_timeout", f"The body did not arrive within {timeout_s:g} seconds.") from None
+    except web.RequestPayloadError:
+        raise invalid_request("The body ended early or is badly encoded.") from None
+
+
+def _too_large(max_bytes: int) -> Failure:
+    return Failure("request_too_large", f"The body is larger than {max_bytes} bytes.")

@@ -1,0 +1,118 @@
+"""What may pass, in either direction.
+
+Hop-by-hop headers end here (RFC 9110, section 7.6.1), and so do credentials: the client's never reach the upstream,
+the upstream's never the client. Limits shown to the client are its own, not those of the account behind us.
+"""
+
+from collections.abc import Iterable
+
+from metering.bucket import Bucket
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+_HOP_BY_HOP = frozenset(
+    (
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
+# Ours to say, or the client's secret: set anew or left out. llama.cpp keeps generating for a client that left if
+# it sees `x-conversation-id`.
+_NOT_TO_UPSTREAM = _HOP_BY_HOP | frozenset(
+    (
+        b"accept-encoding",
+        b"api-key",
+        b"authorization",
+        # aiohttp has undone it by the time we read the body
+        b"content-encoding",
+        b"content-length",
+        b"cookie",
+        b"expect",
+        b"host",
+        b"x-api-key",
+        b"x-conversation-id",
+        b"x-request-id",
+    )
+)
+# The connection's own, the framing's own, or about the account behind us.
+_NOT_TO_CLIENT = _HOP_BY_HOP | frozenset(
+    (
+        b"alt-svc",
+        b"authorization",
+        b"content-length",
+        b"date",
+        b"openai-organization",
+        b"openai-project",
+        b"server",
+        b"set-cookie",
+        b"strict-transport-security",
+        b"www-authenticate",
+        b"x-api-key",
+        b"x-request-id",
+    )
+)
+# Digests of a body that we may have shortened.
+_DIGESTS = frozenset((b"content-digest", b"content-md5", b"digest", b"etag", b"repr-digest"))
+_CLIENT_PREFIXES_DROPPED = (b"x-ratelimit-", b"anthropic-ratelimit-", b"x-farebox-")
+
+
+def to_upstream(raw: Iterable[tuple[bytes, bytes]], *, credential: str | None, request_id: str) -> RawHeaders:
+    """The request headers to send on, names in lower case; the upstream is asked not to compress."""
+    headers = [(name.lower(), value) for name, value in raw]
+    dropped = _NOT_TO_UPSTREAM | _named_in_connection(headers)
+    passed = [(name, value) for name, value in headers if name not in dropped and not name.startswith(b"x-farebox-")]
+    passed.append((b"accept-encoding", b"identity"))
+    passed.append((b"x-request-id", request_id.encode()))
+    if credential:
+        passed.append((b"authorization", b"Bearer " + credential.encode()))
+    return passed
+
+
+def to_client(raw: Iterable[tuple[bytes, bytes]], *, is_edited: bool) -> list[tuple[str, str]]:
+    """The response headers to pass on; `raw` has its names in lower case."""
+    headers = list(raw)
+    dropped = _NOT_TO_CLIENT | _named_in_connection(headers)
+    if is_edited:
+        dropped |= _DIGESTS
+    return [
+        (name.decode("latin-1"), value.decode("latin-1"))
+        for name, value in headers
+        if name not in dropped and not name.startswith(_CLIENT_PREFIXES_DROPPED)
+    ]
+
+
+def _named_in_connection(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
+    names = [value for name, value in headers if name == b"connection"]
+    if not names:
+        return frozenset()
+    return frozenset(token.strip().lower() for value in names for token in value.split(b","))
+
+
+def rate_limit(minute: Bucket) -> list[tuple[str, str]]:
+    """`x-ratelimit-*-requests` of the key's own minute bucket, in OpenAI's format."""
+    return [
+        ("x-ratelimit-limit-requests", str(minute.capacity)),
+        ("x-ratelimit-remaining-requests", str(minute.remaining)),
+        ("x-ratelimit-reset-requests", go_duration(minute.full_in_ms)),
+    ]
+
+
+def go_duration(wait_ms: int) -> str:
+    """Milliseconds as OpenAI writes them: `0s`, `12ms`, `1.5s`, `6m0s`, `1h0m5s`."""
+    if wait_ms <= 0:
+        return "0s"
+    if wait_ms < 1000:
+        return f"{wait_ms}ms"
+    minutes, rest_ms = divmod(wait_ms, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    seconds = f"{rest_ms / 1000:.3f}".rstrip("0").rstrip(".") + "s"
+    if hours:
+        return f"{hours}h{minutes}m{seconds}"
+    return f"{minutes}m{seconds}" if minutes else seconds

@@ -1,0 +1,100 @@
+"""The HTTP server: aiohttp's low-level one, a table of routes, and an answer in the contract's shape to whatever comes.
+
+There is no framework between the parser and a handler: a request costs one look-up in a dictionary. What is not in
+the table is a 404, and nothing passes unmetered.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import structlog
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import StreamReader
+
+from proxy.failures import Failure
+from proxy.http.answers import failure_response
+from runtime.clock import wall_ms
+from runtime.ids import new_request_id
+from runtime.settings import Listen
+
+log = structlog.get_logger("farebox.server")
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Routes = Mapping[tuple[str, str], Handler]
+
+# Idle client connections; nginx's default.
+_KEEP_ALIVE_S = 75.0
+
+
+class HttpServer(web.Server):
+    """Makes the handler of each connection, which answers bad HTTP in our own words."""
+
+    def __init__(self, routes: Routes, listen: Listen) -> None:
+        self._limits: dict[str, Any] = {
+            "max_line_size": listen.max_header_bytes,
+            "max_field_size": listen.max_header_bytes,
+            "keepalive_timeout": _KEEP_ALIVE_S,
+            "access_log": None,
+        }
+        self._max_body_bytes = listen.max_body_bytes
+        super().__init__(dispatcher(routes), request_factory=self._request, handler_cancellation=True, **self._limits)
+
+    def __call__(self) -> web.RequestHandler:
+        return ConnectionHandler(self, loop=asyncio.get_running_loop(), **self._limits)
+
+    def _request(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: web.RequestHandler,
+        writer: AbstractStreamWriter,
+        task: "asyncio.Task[None]",
+    ) -> web.BaseRequest:
+        loop = asyncio.get_running_loop()
+        return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=self._max_body_bytes)
+
+
+class ConnectionHandler(web.RequestHandler):
+    """aiohttp's own, but for what is no HTTP: it would answer in plain text and log what it could not parse."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun")
+        log.info("bad_http", status=status, error=type(exc).__name__ if exc else None)
+        failure = _of_bad_http(status)
+        response = failure_response(failure, [_new_id()])
+        response.force_close()
+        return response
+
+
+def _of_bad_http(status: int) -> Failure:
+    if status >= 500:
+        return Failure("internal_error", "Farebox failed.")
+    return Failure("invalid_http", "The request is not valid HTTP, or its request line or headers are too large.")
+
+
+def dispatcher(routes: Routes) -> Handler:
+    """One handler over the whole table."""
+
+    async def dispatch(request: web.BaseRequest) -> web.StreamResponse:
+        handler = routes.get((request.method, request.path))
+        if handler is None:
+            return failure_response(Failure("not_found", "There is nothing at this path."), [_new_id()])
+        return await handler(request)
+
+    return dispatch
+
+
+def _new_id() -> tuple[str, str]:
+    return ("x-request-id", str(new_request_id(wall_ms())))

@@ -1,0 +1,150 @@
+"""The body pump: upstream bytes -> tap -> client, in the upstream's own callback.
+
+An answer starts out collected: headers, and of a body that is not a stream up to `COLLECT_BYTES`. What the
+exchange must know (the answer can begin, the client is slow, it is over) wakes the gateway's handler as a `Signal`;
+an ordinary chunk wakes nobody.
+"""
+
+import asyncio
+from enum import Enum, auto
+
+from metering.tap import AnswerTap, StreamTap, Tap
+from proxy.http.client_stream import ClientStream
+from proxy.upstream.connection import ResponseHandle
+from proxy.upstream.errors import UpstreamError, UpstreamProtocolError
+
+# Answers up to this size are complete before they are begun, and can carry their cost in a header.
+COLLECT_BYTES = 1 << 20
+
+
+class Signal(Enum):
+    BEGIN = auto()  # a good answer that is to flow: a stream's headers, or a body beyond COLLECT_BYTES
+    CONGESTED = auto()  # the client is slow; the upstream has been paused
+    END = auto()
+    FAILED = auto()  # see `error`
+
+
+class Relay:
+    """The sink of one response. Callbacks come from the upstream connection; `next_signal` is the handler's side."""
+
+    def __init__(self, *, remove_usage: bool) -> None:
+        self._remove_usage = remove_usage
+        self._client: ClientStream | None = None
+        self._collected: list[bytes] = []
+        self._collected_bytes = 0
+        self._signals: list[Signal] = []
+        self._wake: asyncio.Future[None] | None = None
+        self._has_asked_to_begin = False
+        self._is_paused = False
+        self.upstream: ResponseHandle | None = None
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.tap: Tap = AnswerTap()
+        self.error: UpstreamError | None = None
+        self.is_stream = False
+
+    # the upstream's side
+
+    def on_headers(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        self.status = status
+        self.headers = headers
+        is_events = any(n == b"content-type" and v.lower().startswith(b"text/event-stream") for n, v in headers)
+        if is_events and self.is_good:
+            self.is_stream = True
+            self.tap = StreamTap(self._remove_usage)
+            self._ask_to_begin()
+
+    def on_body(self, data: bytes) -> None:
+        out = self.tap.feed(data)
+        client = self._client
+        if client is None:
+            self._collect(out)
+            return
+        client.write(out)
+        if client.is_congested and not self._is_paused:
+            self._pause()
+
+    def on_end(self) -> None:
+        self._collect_or_write(self.tap.finish())
+        self._signal(Signal.END)
+
+    def on_failure(self, error: UpstreamError) -> None:
+        self.error = error
+        # what a broken stream left unfinished stays unsent: half an event is no event
+        self.tap.finish()
+        self._signal(Signal.FAILED)
+
+    # the handler's side
+
+    @property
+    def is_good(self) -> bool:
+        return 200 <= self.status < 300
+
+    @property
+    def body(self) -> bytes:
+        """What was collected of an answer that was not begun."""
+        return b"".join(self._collected)
+
+    async def next_signal(self) -> Signal:
+        while not self._signals:
+            self._wake = asyncio.get_running_loop().create_future()
+            await self._wake
+        return self._signals.pop(0)
+
+    def attach(self, client: ClientStream) -> None:
+        """From here on bytes go to the client; what was collected goes first."""
+        self._client = client
+        client.write(self.body)
+        self._collected.clear()
+        if client.is_congested:
+            self._pause()
+        elif self._is_paused:
+            self.resume()
+
+    def resume(self) -> None:
+        """The client has read on."""
+        self._is_paused = False
+        if self.upstream is not None:
+            self.upstream.resume_reading()
+
+    def abort(self) -> None:
+        """The client left: let the upstream know at once."""
+        if self.upstream is not None:
+            self.upstream.abort()
+
+    def _collect_or_write(self, data: bytes) -> None:
+        if self._client is None:
+            self._collect(data)
+        else:
+            self._client.write(data)
+
+    def _collect(self, data: bytes) -> None:
+        self._collected.append(data)
+        self._collected_bytes += len(data)
+        if self._collected_bytes <= COLLECT_BYTES:
+            return
+        if self.is_good:
+            self._ask_to_begin()
+            self._hold()
+        else:
+            self.abort()
+            self.on_failure(UpstreamProtocolError(f"an error answer of more than {COLLECT_BYTES} bytes"))
+
+    def _ask_to_begin(self) -> None:
+        if not self._has_asked_to_begin:
+            self._has_asked_to_begin = True
+            self._signal(Signal.BEGIN)
+
+    def _pause(self) -> None:
+        self._hold()
+        self._signal(Signal.CONGESTED)
+
+    def _hold(self) -> None:
+        if self.upstream is not None and not self._is_paused:
+            self._is_paused = True
+            self.upstream.pause_reading()
+
+    def _signal(self, signal: Signal) -> None:
+        self._signals.append(signal)
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)

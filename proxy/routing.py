@@ -1,0 +1,39 @@
+"""Which upstream serves a model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from proxy.upstream.pool import UpstreamPool
+from runtime.settings import Upstream
+
+ANY_MODEL = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An upstream as configured, and the connections to it."""
+
+    settings: Upstream
+    pool: UpstreamPool
+
+    @property
+    def credential(self) -> str | None:
+        return self.settings.api_key.get_secret_value() if self.settings.api_key else None
+
+
+class Routes:
+    """The first upstream that names a model serves it; `*` takes what nobody names."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._routes = tuple(routes)
+
+    def for_model(self, model: str) -> Route | None:
+        for wanted in (model, ANY_MODEL):
+            for route in self._routes:
+                if wanted in route.settings.models:
+                    return route
+        return None
+
+    async def close(self) -> None:
+        for route in self._routes:
+            await route.pool.close()

@@ -1,0 +1,80 @@
+"""What an ended call is recorded as. Pure: facts in, usage entry out."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from ledger.entries import UsageEntry, UsageSource
+from ledger.money import MAX_NANOS
+from metering.outcome import resolve
+from metering.pricing import Price, cost_nanos
+from metering.tap import Tap
+from metering.usage import Usage
+from proxy.chat_request import ChatRequest
+from proxy.keys import Identity
+from proxy.routing import Route
+
+COMPLETED = "completed"
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """Everything that was decided before the upstream was asked."""
+
+    request_id: UUID
+    identity: Identity
+    chat: ChatRequest
+    endpoint: str
+    route: Route
+    price: Price
+    client_request_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a call ended and the status that its client saw; `message` where there was a fault."""
+
+    reason: str
+    status: int
+    message: str | None = None
+
+
+def charged_entry(admitted: Admitted, ending: Ending, tap: Tap, duration_ms: int) -> UsageEntry:
+    """Something was delivered: usage at the price in force at admission."""
+    usage, source = resolve(admitted.chat.fields, tap, is_complete=ending.reason == COMPLETED)
+    cost = 0 if source == "none" else min(cost_nanos(usage, admitted.price), MAX_NANOS)
+    return _entry(admitted, ending, usage, source, cost, duration_ms)
+
+
+def free_entry(admitted: Admitted, ending: Ending, duration_ms: int) -> UsageEntry:
+    """Nothing was delivered: recorded, and free."""
+    return _entry(admitted, ending, Usage(), "none", 0, duration_ms)
+
+
+def _entry(
+    admitted: Admitted, ending: Ending, usage: Usage, source: UsageSource, cost: int, duration_ms: int
+) -> UsageEntry:
+    metadata: dict[str, Any] = {"stream": admitted.chat.is_stream, "upstream": admitted.route.settings.name}
+    if admitted.client_request_id is not None:
+        metadata["client_request_id"] = admitted.client_request_id
+    return UsageEntry(
+        request_id=admitted.request_id,
+        user_id=admitted.identity.user_id,
+        wallet_id=admitted.identity.wallet_id,
+        api_key_id=admitted.identity.key_id,
+        pricing_id=admitted.price.pricing_id,
+        model=admitted.chat.model,
+        endpoint=admitted.endpoint,
+        input_tokens=usage.input_tokens,
+        cached_input_tokens=usage.cached_input_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        output_tokens=usage.output_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        cost_nanos=cost,
+        usage_source=source,
+        end_reason=ending.reason,
+        status_code=ending.status,
+        response_time_ms=duration_ms,
+        error_message=ending.message,
+        metadata=metadata,
+    )

@@ -1,0 +1,11 @@
+"""The leg to an LLM server: raw connections, kept and used again. Nothing here knows what is asked or answered.
+
+    pool        finds or opens a connection, writes the request; never sends anything twice
+    turns       who gets which connection: the pool's decisions, pure
+    connection  one HTTP/1.1 connection: bytes in, callbacks of a `ResponseSink` out, in the same tick
+    parser      httptools, and the framing rules it leaves to its caller; pure
+    request     a configured address -> origin; a request -> the bytes of its head; pure
+    errors      what can go wrong, and whether the request may have been sent
+
+A request flows pool -> connection; a response flows connection -> parser -> sink.
+"""

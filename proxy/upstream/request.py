@@ -1,0 +1,120 @@
+"""Where a request goes and what its first bytes are. Pure: text in, bytes out.
+
+This is the last gate before the wire: whatever could smuggle a second request or a second length past the
+server is refused here, not cleaned up.
+"""
+
+import re
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from string import ascii_letters, digits
+from urllib.parse import SplitResult, urlsplit
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+MAX_PORT = 65_535
+
+# We alone frame the message (RFC 9112, section 6). A caller's Content-Length or Transfer-Encoding beside ours is
+# request smuggling; an Upgrade would end HTTP on a connection that others use after us.
+FRAMING_HEADERS = frozenset({b"host", b"content-length", b"connection", b"transfer-encoding", b"upgrade"})
+_METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_METHODS_UNKNOWN = frozenset({"HEAD", "CONNECT"})  # their responses are framed by other rules; nobody needs them here
+
+_TOKEN_BYTES = b"!#$%&'*+-.^_`|~" + (ascii_letters + digits).encode()  # RFC 9110, section 5.6.2
+_METHOD = re.compile(r"[A-Z]+")
+_TARGET = re.compile(r"/[!\"$-~]*")  # visible ASCII without the fragment's '#'
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?")  # '_' because container names have it
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """An LLM server: where to connect, and the path prefix under which its API lives (`/v1`, or nothing)."""
+
+    scheme: str
+    host: str
+    port: int
+    base_path: str = ""
+
+    @property
+    def authority(self) -> str:
+        """The value of the Host header: the port only where it is not the scheme's own."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}"
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRequest:
+    """One request: `path` is joined to the origin's base path; Host, Connection and Content-Length are ours to set."""
+
+    method: str
+    path: str
+    headers: list[tuple[bytes, bytes]]
+    body: bytes = b""
+
+
+def parse_origin(url: str) -> Origin:
+    """The origin a configured URL names. Raises ValueError, which never repeats the URL: it may hold a secret."""
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError("an upstream URL must be printable ASCII without spaces")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValueError(f"an upstream URL needs a valid host and a port from 1 to {MAX_PORT}") from None
+    if parts.scheme not in DEFAULT_PORTS:
+        raise ValueError("an upstream URL must begin with http:// or https://")
+    if "@" in parts.netloc:
+        raise ValueError("an upstream URL must not hold credentials: configure the upstream's api_key instead")
+    if "?" in url or "#" in url:
+        raise ValueError("an upstream URL must not have a query or a fragment")
+    if port == 0:
+        raise ValueError(f"an upstream URL needs a port from 1 to {MAX_PORT}")
+    return Origin(parts.scheme, _host_of(parts), port or DEFAULT_PORTS[parts.scheme], _base_path_of(parts))
+
+
+def _host_of(parts: SplitResult) -> str:
+    host = parts.hostname or ""
+    if parts.netloc.startswith("[") and "%" not in host:  # a zone has no meaning in a Host header
+        return str(IPv6Address(host))
+    if not _HOST.fullmatch(host):
+        raise ValueError("an upstream URL needs a host: a name, an IPv4 address or an IPv6 address in brackets")
+    return host
+
+
+def _base_path_of(parts: SplitResult) -> str:
+    path = parts.path.rstrip("/")
+    if path and not _TARGET.fullmatch(path):
+        raise ValueError("the path of an upstream URL has characters a path cannot have")
+    return path
+
+
+def encode_head(request: UpstreamRequest, origin: Origin) -> bytes:
+    """Request line and headers as they go on the wire. Raises ValueError for anything that could split the message."""
+    _refuse_injection(request)
+    lines = [
+        f"{request.method} {origin.base_path}{request.path} HTTP/1.1\r\n"
+        f"host: {origin.authority}\r\nconnection: keep-alive\r\n".encode("ascii")
+    ]
+    lines += [name + b": " + value + b"\r\n" for name, value in request.headers]
+    if request.body or request.method in _METHODS_WITH_BODY:
+        lines.append(b"content-length: %d\r\n" % len(request.body))
+    lines.append(b"\r\n")
+    return b"".join(lines)
+
+
+def _refuse_injection(request: UpstreamRequest) -> None:
+    if not _METHOD.fullmatch(request.method) or request.method in _METHODS_UNKNOWN:
+        raise ValueError("the method must be upper-case letters, and neither HEAD nor CONNECT")
+    if not _TARGET.fullmatch(request.path):
+        raise ValueError("the path must begin with '/' and hold only visible ASCII, without '#'")
+    # All names as one string, then all values: half the time of asking header by header (measured with a dozen).
+    names = [name for name, _ in request.headers]
+    if not all(names) or b"".join(names).translate(None, _TOKEN_BYTES):
+        raise ValueError("a header name is not an HTTP token")
+    for name in FRAMING_HEADERS.intersection(map(bytes.lower, names)):
+        raise ValueError(f"the header {name.decode('ascii')} is set by the upstream connection itself")
+    values = b"".join([value for _, value in request.headers])
+    if b"\r" in values or b"\n" in values or b"\0" in values:
+        raise ValueError("the value of a header holds CR, LF or NUL")

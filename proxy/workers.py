@@ -1,0 +1,58 @@
+"""Several proxies on one port: the kernel spreads connections over processes that listen with SO_REUSEPORT."""
+
+import asyncio
+import os
+import socket
+import sys
+from pathlib import Path
+
+import structlog
+
+from proxy.app import StartError, stop_event
+from runtime.processes import Child, start_child
+from runtime.settings import Listen
+from runtime.tasks import TaskSet
+
+log = structlog.get_logger("farebox.workers")
+
+_STOP_MARGIN_S = 15.0
+
+
+async def supervise(config: Path, listen: Listen, count: int) -> int:
+    """Run `count` workers until told to stop, or until one of them ends; returns the exit code."""
+    _must_be_free(listen)
+    stop = stop_event()
+    argv = [sys.executable, "-m", "proxy", "worker", "--config", str(config)]
+    children = [start_child(argv, name=f"worker-{index}") for index in range(count)]
+    try:
+        ended = await _first_to_end(children, stop)
+        if ended is not None:
+            log.error("worker_ended", worker=ended.name, exit_code=ended.exit_code)
+        return 0 if ended is None else 1
+    finally:
+        await asyncio.gather(*(child.stop(timeout_s=listen.shutdown_timeout_s + _STOP_MARGIN_S) for child in children))
+
+
+async def _first_to_end(children: list[Child], stop: asyncio.Event) -> Child | None:
+    """The child that ended by itself, or None if `stop` was set first."""
+    tasks = TaskSet()
+    waits = {tasks.spawn(child.wait(), name=f"wait-{child.name}"): child for child in children}
+    stopping = tasks.spawn(stop.wait(), name="wait-stop")
+    await asyncio.wait([*waits, stopping], return_when=asyncio.FIRST_COMPLETED)
+    ended = [child for task, child in waits.items() if task.done()]
+    await tasks.cancel()
+    return ended[0] if ended and not stop.is_set() else None
+
+
+def _must_be_free(listen: Listen) -> None:
+    """Listening with SO_REUSEPORT beside a stranger would succeed and split the traffic with them."""
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        if os.name == "posix":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((listen.host, listen.port))
+        except OSError as error:
+            raise StartError(
+                f"listen: cannot listen on {listen.host} port {listen.port} ({error.strerror or error})"
+            ) from error
