@@ -33,7 +33,7 @@ SWEEP_MARGIN_S = 60.0
 PAGE = 500
 # More announcements than this waiting, and one sweep is cheaper than going through them.
 MAX_ANNOUNCED = 10_000
-CHANNELS = ("farebox_wallets", "farebox_keys", "farebox_prices")
+CHANNELS = ("farebox_wallets", "farebox_keys")
 _FAILURES: tuple[type[BaseException], ...] = (*FAILED, RedisError)
 _FIRST_ID = UUID(int=0)
 
@@ -71,6 +71,11 @@ class StateMirror:
             states = await self._store.key_states(page)
             await self._redis.put_keys(states)
             await self._redis.put_deleted_keys(list(set(page) - {state.key_id for state in states}))
+
+    @property
+    def has_swept(self) -> bool:
+        """Has all that changed before now been looked at once?"""
+        return self._swept_ms > 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Listens and sweeps until `stop` is set; what fails is tried again."""
@@ -129,9 +134,8 @@ class StateMirror:
 
     def _pushers(self) -> list[tuple[str, Callable[[set[str]], Awaitable[None]]]]:
         return [
-            ("farebox_keys", lambda ids: self.push_keys(map(UUID, ids))),
-            ("farebox_wallets", lambda ids: self.push_wallets(map(UUID, ids))),
-            ("farebox_prices", lambda _: self._redis.prices_changed()),
+            ("farebox_keys", lambda announced: self.push_keys(_ids(announced))),
+            ("farebox_wallets", lambda announced: self.push_wallets(_ids(announced))),
         ]
 
     async def _push_announced(self, channel: str, push: Callable[[set[str]], Awaitable[None]]) -> None:
@@ -152,10 +156,19 @@ class StateMirror:
             await self._redis.put_keys(keys, only_known=True)
         async for wallets in _all_pages(self._store.wallets_changed, since, lambda wallet: wallet.wallet_id):
             await self._redis.put_wallets(wallets, only_known=True)
-        if self._sweep_now:
-            await self._redis.prices_changed()
         self._swept_ms = began_ms
         self._sweep_now = False
+
+
+def _ids(announced: Iterable[str]) -> list[UUID]:
+    """Anybody who can connect may announce anything: what is no id is no announcement of ours."""
+    found = []
+    for payload in announced:
+        try:
+            found.append(UUID(payload))
+        except ValueError:
+            log.warning("announcement_not_understood")
+    return found
 
 
 def _pages(ids: Iterable[UUID]) -> Iterator[list[UUID]]:

@@ -6,8 +6,7 @@ all on a Redis or Valkey Cluster. N is 1 on a single node.
     fb:{s}:wallet:<wallet_id>  hash    balance overdraft version (Postgres' truth) · held unposted (Redis' truth),
                                        nano-dollars
     fb:{s}:key:<key_id>        hash    active expires_ms rpm rpd version · rpm_level rpd_level buckets_ms (bucket state)
-    fb:{s}:holds               hash    request id -> nano-dollars held
-    fb:prices                  string  a number that grows with every change of a price in Postgres
+    fb:{s}:holds               hash    request id (16 bytes) -> nano-dollars held
     fb:{s}:usage               stream  one event per settled request: fields `entry` (JSON), `charge` (nano-dollars)
 
 available = balance + overdraft - held - unposted
@@ -16,7 +15,6 @@ available = balance + overdraft - held - unposted
 from uuid import UUID
 
 LEDGER_GROUP = "ledger"
-PRICES_GENERATION_KEY = "fb:prices"
 
 
 def shard_of(wallet_id: UUID, shards: int) -> int:

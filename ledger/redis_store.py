@@ -76,10 +76,6 @@ class RedisStore:
         for shard in range(self._shards if gone else 0):
             await self._put_keys_of(shard, gone, False)
 
-    async def prices_changed(self) -> None:
-        """Tells every proxy that looks at the generation to read the prices again."""
-        await self._redis.incr(schema.PRICES_GENERATION_KEY)
-
     async def _put_keys_of(self, shard: int, states: Sequence[KeyState], only_known: bool) -> int:
         names = [schema.key_state_key(shard, state.key_id) for state in states]
         args = [arg for state in states for arg in _key_args(state)]

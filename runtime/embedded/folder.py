@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import hashlib
 import os
+import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -165,8 +166,6 @@ def pointed_to(wanted: Path, shared_dir: Path) -> Path | None:
         text = (wanted / POINTER_NAME).read_text().strip()
     except FileNotFoundError:
         return None
-    if not text:
-        return None  # we died while writing it; the same place will be found again
     target, ours = Path(text).resolve(), (shared_dir / "data").resolve()
     # We may be root, and the folder may come from somebody else: its word must not lead us anywhere.
     if target.parent.parent != ours:
@@ -175,10 +174,13 @@ def pointed_to(wanted: Path, shared_dir: Path) -> Path | None:
 
 
 def _move_away(wanted: Path, shared_dir: Path) -> Path:
+    # Never a place used before: whoever removed `wanted`, and the pointer with it, meant to start anew.
     digest = hashlib.sha256(os.fsencode(wanted)).hexdigest()[:16]
-    target = shared_dir / "data" / digest / "postgres"
+    target = shared_dir / "data" / f"{digest}-{secrets.token_hex(4)}" / "postgres"
     make_folders(target, 0o711)
-    (wanted / POINTER_NAME).write_text(f"{target}\n")
+    unfinished = wanted / f"{POINTER_NAME}.new"
+    unfinished.write_text(f"{target}\n")
+    unfinished.replace(wanted / POINTER_NAME)
     log.info("data_folder_moved", wanted=str(wanted), to=str(target), reason="the server's user cannot reach it")
     return target
 

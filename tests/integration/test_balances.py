@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisGone
 from ledger.balances import StateMirror
 from ledger.entries import KeyState, WalletState
 from ledger.postgres import Store
-from ledger.redis_schema import PRICES_GENERATION_KEY, key_state_key, wallet_key
+from ledger.redis_schema import key_state_key, wallet_key
 from ledger.redis_store import RedisStore
 from runtime.postgres import create_pool
 from runtime.tasks import TaskSet
@@ -35,17 +35,18 @@ class Cache:
     @asynccontextmanager
     async def mirroring(self, sweep_interval_s: float = NEVER_S) -> AsyncIterator[None]:
         """Runs a mirror; inside, it has caught up with everything that was before."""
-        stop, tasks = asyncio.Event(), TaskSet()
-        running = tasks.spawn(self.mirror(sweep_interval_s).run(stop), name="mirror")
+        stop, tasks, mirror = asyncio.Event(), TaskSet(), self.mirror(sweep_interval_s)
+
+        async def has_swept() -> bool:
+            return mirror.has_swept
+
+        running = tasks.spawn(mirror.run(stop), name="mirror")
         try:
-            await until(self.swept)
+            await until(has_swept)
             yield
         finally:
             stop.set()
             await asyncio.wait_for(running, 30)
-
-    async def swept(self) -> bool:
-        return await self.redis.get(PRICES_GENERATION_KEY) is not None
 
     async def make_key(self, user_id: UUID) -> UUID:
         insert = "INSERT INTO ai_api_keys (user_id, key_prefix, key_hash, name) VALUES ($1, 'p', 'h', 'n') RETURNING id"
@@ -143,19 +144,6 @@ async def test_changes_made_by_hand_in_sql_are_followed(cache: Cache) -> None:
         await until(lambda: cache.key_is(key_id, active=1))
         await cache.store.pool.execute("DELETE FROM ai_api_keys")
         await until(lambda: cache.key_is(key_id, active=0))
-
-
-async def test_a_changed_price_raises_the_generation(cache: Cache) -> None:
-    async with cache.mirroring():
-        before = await cache.redis.get(PRICES_GENERATION_KEY)
-        await cache.store.pool.execute(
-            "INSERT INTO ai_pricing (model, input_price_per_1k_tokens, output_price_per_1k_tokens) VALUES ('m', 1, 1)"
-        )
-
-        async def grown() -> bool:
-            return int(await cache.redis.get(PRICES_GENERATION_KEY) or 0) > int(before or 0)
-
-        await until(grown)
 
 
 async def test_posting_does_not_announce(cache: Cache) -> None:

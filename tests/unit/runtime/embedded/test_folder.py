@@ -1,6 +1,7 @@
 """One server at a time on a folder, which is where the server's user can reach it."""
 
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -144,9 +145,14 @@ def test_a_pointer_that_leads_elsewhere_is_refused(tmp_path: Path, target: str) 
         pointed_to(tmp_path, tmp_path / "shared")
 
 
-def test_a_pointer_that_was_never_finished_is_none(tmp_path: Path) -> None:
-    (tmp_path / POINTER_NAME).write_text("")
-    assert pointed_to(tmp_path, tmp_path / "shared") is None
+def test_a_folder_that_was_removed_starts_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted, shared = tmp_path / "closed" / "pg", tmp_path / "shared"
+    reach(monkeypatch, tmp_path / "closed")
+    first = place(wanted, STRANGER, shared, holds_data="cluster")
+    (first / "cluster").mkdir()
+    shutil.rmtree(tmp_path / "closed")
+    assert place(wanted, STRANGER, shared, holds_data="cluster") != first
+    assert (first / "cluster").is_dir(), "nothing is deleted that nobody asked to delete"
 
 
 def test_emptying_takes_what_is_named_and_leaves_what_is_not(tmp_path: Path) -> None:
