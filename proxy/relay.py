@@ -15,6 +15,7 @@ from proxy.upstream.errors import UpstreamError, UpstreamProtocolError
 
 # Answers up to this size are complete before they are begun, and can carry their cost in a header.
 COLLECT_BYTES = 1 << 20
+_EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
 
 class Signal(Enum):
@@ -36,6 +37,7 @@ class Relay:
         self._wake: asyncio.Future[None] | None = None
         self._has_asked_to_begin = False
         self._is_paused = False
+        self._last = b""
         self.upstream: ResponseHandle | None = None
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
@@ -61,15 +63,18 @@ class Relay:
             self._collect(out)
             return
         client.write(out)
+        self._last = out or self._last
         if client.is_congested and not self._is_paused:
             self._pause()
 
     def on_end(self) -> None:
         self._collect_or_write(self.tap.finish())
+        self.upstream = None  # it knows us, we know it: left alone, each request would be garbage to be searched for
         self._signal(Signal.END)
 
     def on_failure(self, error: UpstreamError) -> None:
         self.error = error
+        self.upstream = None
         # what a broken stream left unfinished stays unsent: half an event is no event
         self.tap.finish()
         self._signal(Signal.FAILED)
@@ -85,6 +90,11 @@ class Relay:
         """What was collected of an answer that was not begun."""
         return b"".join(self._collected)
 
+    @property
+    def is_inside_event(self) -> bool:
+        """Has the client the beginning of an event and not its end? What is written next would become part of it."""
+        return bool(self._last) and not self._last.endswith(_EVENT_ENDS)
+
     async def next_signal(self) -> Signal:
         while not self._signals:
             self._wake = asyncio.get_running_loop().create_future()
@@ -94,7 +104,8 @@ class Relay:
     def attach(self, client: ClientStream) -> None:
         """From here on bytes go to the client; what was collected goes first."""
         self._client = client
-        client.write(self.body)
+        self._last = self.body
+        client.write(self._last)
         self._collected.clear()
         if client.is_congested:
             self._pause()
@@ -111,6 +122,7 @@ class Relay:
         """The client left: let the upstream know at once."""
         if self.upstream is not None:
             self.upstream.abort()
+            self.upstream = None
 
     def _collect_or_write(self, data: bytes) -> None:
         if self._client is None:

@@ -35,6 +35,8 @@ async def read_body(request: web.BaseRequest, max_bytes: int, timeout_s: float) 
     if request.content_length is not None and request.content_length > max_bytes:
         raise _too_large(max_bytes)
     try:
+        if request.content.is_eof():
+            return await request.read()
         async with asyncio.timeout(timeout_s):
             return await request.read()
     except web.HTTPRequestEntityTooLarge:
