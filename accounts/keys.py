@@ -11,7 +11,7 @@ from accounts.key_format import KeyFormat, hash_key, lookup_prefix
 from runtime.postgres import Pool
 from runtime.sql import load_queries
 
-_QUERIES = load_queries("accounts", "sql/keys.sql")
+QUERIES = load_queries("accounts", "sql/keys.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Keys:
         key = self._format.mint()
         key_hash = await asyncio.to_thread(hash_key, key, self._bcrypt_cost)
         row = await self._pool.fetchrow(
-            _QUERIES["insert"],
+            QUERIES["insert"],
             wanted.user_id,
             lookup_prefix(key),
             key_hash,
@@ -69,20 +69,20 @@ class Keys:
             wanted.requests_per_day,
             wanted.expires_at,
         )
-        return key, _api_key(row)
+        return key, api_key(row)
 
     async def of_user(self, user_id: UUID) -> list[ApiKey]:
         """Newest first."""
-        return [_api_key(row) for row in await self._pool.fetch(_QUERIES["of_user"], user_id)]
+        return [api_key(row) for row in await self._pool.fetch(QUERIES["of_user"], user_id)]
 
     async def revoke(self, key_id: UUID) -> bool:
         """Refused by every proxy from its next request on, before this returns; False: there is no such key."""
-        found = await self._pool.fetchval(_QUERIES["revoke"], key_id)
+        found = await self._pool.fetchval(QUERIES["revoke"], key_id)
         if found is None:
             return False
         await self._mirror.push_keys([key_id])
         return True
 
 
-def _api_key(row: Any) -> ApiKey:
+def api_key(row: Any) -> ApiKey:
     return ApiKey(**dict(row))

@@ -1,18 +1,16 @@
 """The price rows: read as a sheet, and the prices that a new installation starts with."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from ledger.money import from_decimal
+from ledger.rows import to_ms
 from metering.pricing import Price, PriceSheet
 from runtime.postgres import Pool
 from runtime.sql import load_queries
 
 _QUERIES = load_queries("accounts", "sql/prices.sql")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 
 # Dollars per 1,000 tokens, in and out.
 STARTING_PRICES = {
@@ -39,7 +37,7 @@ def _price(row: Any) -> Price:
     return Price(
         pricing_id=row["id"],
         model=row["model"],
-        effective_from_ms=(row["effective_from"] - _EPOCH) // _MILLISECOND,
+        effective_from_ms=to_ms(row["effective_from"]),
         input_nanos_per_1k=from_decimal(row["input"]),
         cached_input_nanos_per_1k=from_decimal(row["cached_input"]),
         cache_write_nanos_per_1k=from_decimal(row["cache_write"]),

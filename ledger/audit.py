@@ -1,6 +1,6 @@
 """The ledger's invariants, checked against what Postgres holds."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -44,18 +44,28 @@ class AuditReport:
         return not self.broken
 
 
-async def audit(source: "Connection | Pool", since: datetime | None = None) -> AuditReport:
+RULE_NAMES = tuple(_RULES)
+OnRule = Callable[[str], None]
+
+
+def _unwatched(_: str) -> None:
+    """Nobody wants to know how far it is."""
+
+
+async def audit(
+    source: "Connection | Pool", since: datetime | None = None, on_rule: OnRule = _unwatched
+) -> AuditReport:
     """Checks every rule over everything, or over what changed since; may run while the writers do.
 
-    Raises runtime.postgres.UNAVAILABLE.
+    `on_rule` is told of each rule when it has been checked. Raises runtime.postgres.UNAVAILABLE.
     """
     if isinstance(source, asyncpg.Pool):
         async with source.acquire() as connection:
-            return await _audit_on(connection, since)
-    return await _audit_on(source, since)
+            return await _audit_on(connection, since, on_rule)
+    return await _audit_on(source, since, on_rule)
 
 
-async def _audit_on(connection: Connection, since: datetime | None) -> AuditReport:
+async def _audit_on(connection: Connection, since: datetime | None, on_rule: OnRule) -> AuditReport:
     broken: dict[str, int] = {}
     violations: list[Violation] = []
     # One snapshot for all rules: a batch posted between two of them would look like a violation.
@@ -65,4 +75,5 @@ async def _audit_on(connection: Connection, since: datetime | None) -> AuditRepo
             if found:
                 broken[rule] = found[0]["total"]
             violations += [Violation(rule, row["wallet_id"], row["request_id"], row["detail"]) for row in found]
+            on_rule(rule)
     return AuditReport(tuple(_RULES), broken, tuple(violations))

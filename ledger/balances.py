@@ -87,7 +87,7 @@ class StateMirror:
                 try:
                     await self._listen(stop, backoff)
                 except _FAILURES as error:
-                    log.warning("mirror_failed", error=repr(error))
+                    log.warning("mirror_failed", error=type(error).__name__)
                     await pause(stop, backoff.next_s())
         finally:
             await tasks.cancel()

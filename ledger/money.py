@@ -4,6 +4,7 @@ A single amount or balance is at most `MAX_NANOS`. Lua, in which Redis does its 
 doubles are exact up to 2^53. Nine million dollars a wallet is below that with room for one addition.
 """
 
+import re
 from decimal import Decimal, InvalidOperation
 from typing import NewType
 
@@ -13,6 +14,8 @@ NANOS_PER_DOLLAR = 1_000_000_000
 MAX_NANOS = Nanos(9_000_000 * NANOS_PER_DOLLAR)
 assert MAX_NANOS < 2**53
 _PLACES = Decimal("0.000000001")
+# Decimal() would also take `1_0`, digits of other scripts and `NaN`.
+_PLAIN = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 
 
 class MoneyError(ValueError):
@@ -24,6 +27,8 @@ def parse_dollars(text: str | int | Decimal) -> Nanos:
 
     Raises MoneyError for what is not a finite number, has more than nine decimals or is beyond `MAX_NANOS`.
     """
+    if isinstance(text, str) and not _PLAIN.fullmatch(text):
+        raise MoneyError(f"not a number of dollars: {text!r}")
     try:
         dollars = Decimal(text)
     except (InvalidOperation, TypeError, ValueError) as error:

@@ -64,6 +64,6 @@ async def keep_partitions(store: Store, stop: asyncio.Event) -> None:
             if made := await store.ensure_partitions(PARTITION_MONTHS_AHEAD):
                 log.info("usage_partitions_made", count=made)
         except FAILED as error:
-            log.warning("usage_partitions_failed", error=repr(error))
+            log.warning("usage_partitions_failed", error=type(error).__name__)
             wait_s = PARTITION_RETRY_S
         await pause(stop, wait_s)

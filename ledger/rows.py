@@ -12,6 +12,7 @@ from ledger.money import from_decimal
 Row: TypeAlias = Mapping[str, Any] | asyncpg.Record
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 _NEVER_MS = 0
 
 
@@ -31,7 +32,7 @@ def key_state(row: Row) -> KeyState:
         wallet_id=row["wallet_id"],
         user_id=row["user_id"],
         is_active=row["is_active"],
-        expires_ms=_to_ms(row["expires_at"]),
+        expires_ms=_expires_ms(row["expires_at"]),
         requests_per_minute=row["rate_limit_per_minute"],
         requests_per_day=row["rate_limit_per_day"],
         version=row["version"],
@@ -50,8 +51,11 @@ def transaction(row: Row) -> Transaction:
     )
 
 
-def _to_ms(moment: datetime | None) -> int:
-    """Milliseconds since 1970, at least 1: 0 says never, which a key that expired in 1969 does not mean."""
-    if moment is None:
-        return _NEVER_MS
-    return max(1, (moment - _EPOCH) // timedelta(milliseconds=1))
+def to_ms(moment: datetime) -> int:
+    """Milliseconds since 1970. `infinity` and `-infinity` come without a time zone, as the last and first of dates."""
+    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _MILLISECOND
+
+
+def _expires_ms(moment: datetime | None) -> int:
+    """At least 1: 0 says never, which a key that expired in 1969 does not mean."""
+    return _NEVER_MS if moment is None else max(1, to_ms(moment))

@@ -101,7 +101,7 @@ class LedgerWriter:
         return events
 
     async def _recover_reading(self, error: RedisError, stop: asyncio.Event, backoff: Backoff) -> None:
-        log.warning("stream_read_failed", shard=self._shard, error=repr(error))
+        log.warning("stream_read_failed", shard=self._shard, error=type(error).__name__)
         self._own_pending = True  # an answer that was lost on the way has left events pending for us
         await pause(stop, backoff.next_s())
         if isinstance(error, ResponseError) and "NOGROUP" in str(error):
@@ -135,7 +135,7 @@ class LedgerWriter:
         try:
             await self._store.touch_keys(entries)
         except TRY_AGAIN as error:  # when a key was last used is good to know, not worth a retry
-            log.warning("touch_keys_failed", error=repr(error))
+            log.warning("touch_keys_failed", error=type(error).__name__)
 
     async def _insist(self, what: str, attempt: Callable[[], Awaitable[T]], stop: asyncio.Event) -> T | None:
         """Tries until it works. None: told to stop, and it still did not."""
@@ -144,7 +144,7 @@ class LedgerWriter:
             try:
                 return await attempt()
             except TRY_AGAIN as error:
-                log.warning("ledger_step_failed", phase=what, shard=self._shard, error=repr(error))
+                log.warning("ledger_step_failed", phase=what, shard=self._shard, error=type(error).__name__)
             if stop.is_set():
                 return None
             await pause(stop, backoff.next_s())

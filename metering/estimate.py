@@ -44,7 +44,12 @@ def likely_input_tokens(request: dict[str, Any]) -> int:
 
 def likely_tokens(value: Any) -> int:
     """What the text in a JSON value probably comes to."""
-    return -(-_text_bytes(value) // _LIKELY_BYTES_PER_TOKEN)
+    return likely_tokens_in(_text_bytes(value))
+
+
+def likely_tokens_in(text_bytes: int) -> int:
+    """What so many bytes of text probably come to."""
+    return -(-text_bytes // _LIKELY_BYTES_PER_TOKEN)
 
 
 def _input_tokens(request: dict[str, Any], bytes_per_token: int) -> int:

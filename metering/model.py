@@ -30,6 +30,7 @@ class ModelWallet:
 
     balance: int | None = None
     overdraft: int = 0
+    version: int = 0
     held: int = 0
     unposted: int = 0
 
@@ -41,15 +42,22 @@ class ModelWallet:
 
 @dataclass(slots=True)
 class ModelKey:
+    """`buckets_ms` None: nothing was taken yet, the buckets are full whatever the time."""
+
     is_active: bool
     expires_ms: int
     minute: Bucket
     day: Bucket
-    buckets_ms: int
+    version: int = 0
+    buckets_ms: int | None = None
 
     @classmethod
-    def fresh(cls, *, rpm: int, rpd: int, now_ms: int, is_active: bool = True, expires_ms: int = 0) -> "ModelKey":
-        return cls(is_active, expires_ms, Bucket.full(rpm, MINUTE_MS), Bucket.full(rpd, DAY_MS), now_ms)
+    def fresh(cls, *, rpm: int, rpd: int, is_active: bool = True, expires_ms: int = 0, version: int = 0) -> "ModelKey":
+        return cls(is_active, expires_ms, Bucket.full(rpm, MINUTE_MS), Bucket.full(rpd, DAY_MS), version)
+
+    def buckets_at(self, now_ms: int) -> tuple[Bucket, Bucket]:
+        elapsed_ms = 0 if self.buckets_ms is None else now_ms - self.buckets_ms
+        return self.minute.after(elapsed_ms), self.day.after(elapsed_ms)
 
 
 @dataclass(slots=True)
@@ -65,13 +73,12 @@ class Model:
         key = self.keys.get(key_name)
         if key is None:
             return Outcome.UNKNOWN_KEY
-        minute = key.minute.after(now_ms - key.buckets_ms)
-        day = key.day.after(now_ms - key.buckets_ms)
+        minute, day = key.buckets_at(now_ms)
         refusal = self._refusal(key, minute, day, wallet_name, hold, now_ms)
         if refusal is not None:
             return refusal
         key.minute, key.day = minute.taken(), day.taken()
-        key.buckets_ms = max(now_ms, key.buckets_ms)
+        key.buckets_ms = max(now_ms, key.buckets_ms or now_ms)
         self.wallets[wallet_name].held += hold
         self.holds[request] = hold
         return Outcome.ADMITTED
@@ -103,3 +110,26 @@ class Model:
         hold = self.holds.pop(request, 0)
         if hold:
             self.wallets[wallet_name].held -= hold
+
+    def acknowledge(self, place: int) -> None:
+        """The event at `place` was posted: its charge is in the balance that comes with the wallet's next version."""
+        _, wallet_name, charge = self.events.pop(place)
+        wallet = self.wallets[wallet_name]
+        wallet.unposted = max(0, wallet.unposted - charge)
+
+    def put_wallet(self, name: str, balance: int, overdraft: int, version: int) -> None:
+        """What Postgres says, unless something newer is known."""
+        wallet = self.wallets.setdefault(name, ModelWallet())
+        if wallet.balance is None or version > wallet.version:
+            wallet.balance, wallet.overdraft, wallet.version = balance, overdraft, version
+
+    def put_key(self, name: str, state: ModelKey) -> None:
+        """What Postgres says, unless something newer is known; what was taken from the buckets stays taken."""
+        known = self.keys.get(name)
+        if known is not None and state.version <= known.version:
+            return
+        if known is not None and known.buckets_ms is not None:
+            state.minute = Bucket(state.minute.capacity, MINUTE_MS, known.minute.level)
+            state.day = Bucket(state.day.capacity, DAY_MS, known.day.level)
+            state.buckets_ms = known.buckets_ms
+        self.keys[name] = state

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ledger.entries import UsageSource
-from metering.estimate import likely_input_tokens, likely_tokens
+from metering.estimate import likely_input_tokens, likely_tokens, likely_tokens_in
 from metering.tap import AnswerTap, Tap
 from metering.usage import Usage, normalise
 
@@ -26,5 +26,5 @@ def resolve(request: dict[str, Any], tap: Tap, *, is_complete: bool) -> tuple[Us
 
 def _seen_tokens(tap: Tap) -> int:
     if isinstance(tap, AnswerTap):
-        return 0 if tap.has_error else likely_tokens(tap.choices)
+        return 0 if tap.has_error else likely_tokens(tap.choices) + likely_tokens_in(tap.text_bytes)
     return max(0, tap.chunks_seen - _CHUNKS_WITHOUT_TOKEN)

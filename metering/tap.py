@@ -7,7 +7,7 @@ hold anything back, and then only an event that has not ended yet.
 
 import re
 from dataclasses import dataclass, field
-from json import JSONDecodeError, JSONDecoder
+from json import JSONDecoder
 from typing import Any
 
 from metering.chat import ChunkReading, read_answer, without_null_usage
@@ -22,6 +22,9 @@ _ANSWER_TAIL_BYTES = 64 << 10
 
 _CHUNK_MARK = b'"choices"'
 _COMPACT_NULL = b',"usage":null'
+# The brace before the end of an event closes the chunk itself: this null is the chunk's own, wherever it is found.
+_LAST_NULL = b',"usage":null}\n\n'
+_WITHOUT_LAST_NULL = b"}\n\n"
 _USAGE_KEY = b'"usage"'
 _READABLE = (_USAGE_KEY, b'"error"', b"[DONE]")
 _DONE = b"[DONE]"
@@ -38,15 +41,15 @@ class StreamTap:
     has_error: bool = False
     _rest: bytes = b""
     _is_oversize: bool = False
-    _nulls_are_top_level: bool = False
+    _cut_mark: bytes = b""
 
     def feed(self, data: bytes) -> bytes:
         """Take what arrived, give back what goes to the client now."""
-        self.chunks_seen += data.count(_CHUNK_MARK)
-        if not self._rest and data.endswith(b"\n\n"):
+        self._count_chunks(data)
+        is_whole = not self._rest and not self._is_oversize and data.endswith(b"\n\n")
+        if is_whole and len(data) <= MAX_EVENT_BYTES:
             passed = self._pass_ordinary(data)
             if passed is not None:
-                self._is_oversize = False
                 return passed
         kept = self._read_events(data)
         return kept if self.remove_usage else data
@@ -59,27 +62,37 @@ class StreamTap:
         kept = self._read_event(rest)
         return kept if self.remove_usage else b""
 
+    def _count_chunks(self, data: bytes) -> None:
+        seen = self._cut_mark + data
+        self.chunks_seen += seen.count(_CHUNK_MARK)
+        self._cut_mark = b"" if data.endswith(b"\n") else seen[1 - len(_CHUNK_MARK) :]
+
     def _pass_ordinary(self, data: bytes) -> bytes | None:
         """Whole events that say nothing to the meter, without parsing; None if they must be read."""
+        if b'"error"' in data or _DONE in data:
+            return None
         keys = data.count(_USAGE_KEY)
         if keys == 0:
-            return None if b'"error"' in data or _DONE in data else data
-        if not self._nulls_are_top_level or keys != data.count(_COMPACT_NULL) or b'"error"' in data or _DONE in data:
-            return None
-        return data.replace(_COMPACT_NULL, b"") if self.remove_usage else data
+            return data
+        if not self.remove_usage:
+            return data if keys == data.count(_COMPACT_NULL) else None
+        return data.replace(_LAST_NULL, _WITHOUT_LAST_NULL) if keys == data.count(_LAST_NULL) else None
 
     def _read_events(self, data: bytes) -> bytes:
-        events, self._rest = split_events(self._rest + data if self._rest else data)
+        events, rest = split_events(self._rest + data if self._rest else data)
         kept = [self._read_event(event) for event in events]
-        if len(self._rest) > MAX_EVENT_BYTES:
-            kept.append(self._rest)
-            self._rest = b""
+        if self._is_oversize or len(rest) > MAX_EVENT_BYTES:
             self._is_oversize = True
+            # line ends stay: they may be the first half of the blank line that ends the event
+            passed = rest.rstrip(b"\r\n")
+            kept.append(passed)
+            rest = rest[len(passed) :]
+        self._rest = rest
         return b"".join(kept)
 
     def _read_event(self, event: bytes) -> bytes:
-        if self._is_oversize or not any(mark in event for mark in _READABLE):
-            self._is_oversize = False
+        was_oversize, self._is_oversize = self._is_oversize, False
+        if was_oversize or len(event) > MAX_EVENT_BYTES or not any(mark in event for mark in _READABLE):
             return event
         data = data_of(event)
         if data.startswith(_DONE):
@@ -91,9 +104,6 @@ class StreamTap:
     def _note(self, event: bytes, said: ChunkReading) -> bytes:
         self.reading = self.reading.updated(said.usage)
         self.has_error = self.has_error or said.is_error
-        if said.has_null_usage and event.count(_USAGE_KEY) == 1:
-            # seen once to be the chunk's own key: from here on its compact form is taken out unparsed
-            self._nulls_are_top_level = True
         if not self.remove_usage:
             return event
         if said.is_usage_only:
@@ -103,17 +113,23 @@ class StreamTap:
 
 @dataclass(slots=True)
 class AnswerTap:
-    """Reads an answer that is one JSON object. Bytes pass as they are; a bounded part is kept to be read."""
+    """Reads an answer that is one JSON object. Bytes pass as they are; a bounded part is kept to be read.
+
+    `text_bytes`: what could not be read as JSON and must be taken for text, in bytes.
+    """
 
     reading: Reading = field(default_factory=Reading)
     has_error: bool = False
     choices: Any = None
+    text_bytes: int = 0
+    _seen_bytes: int = 0
     _parts: list[bytes] = field(default_factory=list)
     _size: int = 0
     _is_tail: bool = False
 
     def feed(self, data: bytes) -> bytes:
         self._parts.append(data)
+        self._seen_bytes += len(data)
         self._size += len(data)
         if self._size > MAX_ANSWER_BYTES or (self._is_tail and self._size > 2 * _ANSWER_TAIL_BYTES):
             tail = b"".join(self._parts)[-_ANSWER_TAIL_BYTES:]
@@ -124,26 +140,29 @@ class AnswerTap:
         body = b"".join(self._parts)
         if self._is_tail:
             self.reading = usage_in_tail(body)
+            self.text_bytes = self._seen_bytes
         elif (said := read_answer(body.strip())) is not None:
             self.reading, self.has_error, self.choices = said.usage, said.is_error, said.choices
+        else:
+            self.text_bytes = self._seen_bytes
         return b""
 
 
 Tap = StreamTap | AnswerTap
 
-_LAST_USAGE = re.compile(rb'.*"usage"\s*:\s*', re.DOTALL)
+_LAST_USAGE = re.compile(rb'.*(?<!\\)"usage"\s*:\s*', re.DOTALL)
 
 
 def usage_in_tail(tail: bytes) -> Reading:
     """The last `"usage": {…}` in the end of a JSON text.
 
-    The bytes `"usage"` cannot occur inside a JSON string, where a quote is escaped: what is found is a key.
+    Inside a JSON string a quote is escaped: without a backslash before it, what is found is the key.
     """
     match = _LAST_USAGE.match(tail)
     if match is None:
         return Reading()
     try:
         usage, _ = JSONDecoder().raw_decode(tail[match.end() :].decode("utf-8", "replace"))
-    except (JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return Reading()
     return read_openai_usage(usage)

@@ -19,6 +19,7 @@ from ledger.postgres import Store
 from ledger.redis_store import RedisStore
 from metering.admission import Limits
 from proxy import redis_client
+from proxy.drain import Drain
 from proxy.gateway import Gateway
 from proxy.health import Health
 from proxy.http.server import Handler, HttpServer
@@ -119,14 +120,15 @@ async def serving(config: Config, *, reuse_port: bool = False) -> AsyncIterator[
             config.keys.pepper.get_secret_value().encode(),
         )
         stack.push_async_callback(verifier.close)
-        health = Health(backends.redis, prices)
-        gateway = Gateway(verifier, limits, prices, routes, config.listen)
+        drain = Drain()
+        health = Health(backends.redis, prices, drain)
+        gateway = Gateway(verifier, limits, prices, routes, config.listen, drain)
         table = route_table(gateway, ModelList(verifier, limits, prices, routes), health)
-        address = await _listen(stack, config, HttpServer(table, config.listen), reuse_port)
+        address = await _listen(stack, config, HttpServer(table, config.listen, drain), reuse_port)
         _settle_garbage_collection()
         log.info("serving", address=address)
         yield address
-        health.is_draining = True
+        drain.is_draining = True
 
 
 def route_table(gateway: Gateway, models: ModelList, health: Health) -> dict[tuple[str, str], Handler]:

@@ -19,6 +19,7 @@ from metering.estimate import bound
 from metering.model import Outcome
 from metering.pricing import Price, worst_cost_nanos
 from proxy import chat_request, refusals
+from proxy.drain import Drain
 from proxy.exchange import Command, Event, Exchange, State
 from proxy.failures import Failure
 from proxy.http import client_stream, headers
@@ -28,7 +29,7 @@ from proxy.keys import Identity, KeyVerifier
 from proxy.prices import PriceBook
 from proxy.relay import Relay, Signal
 from proxy.routing import Route, Routes
-from proxy.settlement import COMPLETED, Admitted, Ending, charged_entry, free_entry
+from proxy.settlement import Admitted, Ending, charged_entry, ended_how, free_entry
 from proxy.upstream.errors import UpstreamError
 from proxy.upstream.pool import UpstreamRequest
 from runtime.clock import monotonic_ms, wall_ms
@@ -40,9 +41,9 @@ log = structlog.get_logger("farebox.gateway")
 
 # A complete answer waits this long for its settlement to be safe in Redis, then it is handed over all the same.
 _SETTLE_WAIT_S = 0.5
-_MAX_CLIENT_ID_CHARS = 128
 # nginx's status for a client that left; nobody receives it
 _CLIENT_CLOSED_REQUEST = 499
+_SERVICE_UNAVAILABLE = 503
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Gateway:
     prices: PriceBook
     routes: Routes
     listen: Listen
+    drain: Drain
 
     async def chat_completions(self, request: web.BaseRequest) -> web.StreamResponse:
         return await Call(self, request, "/chat/completions").run()
@@ -84,7 +86,7 @@ class Call:
         except Failure as failure:
             return await self._fail(failure)
         except (asyncio.CancelledError, ConnectionError):
-            self._on(Event.CLIENT_LEFT, Ending("client_left", _CLIENT_CLOSED_REQUEST))
+            self._on(Event.CLIENT_LEFT, self._cut_short())
             raise
         except Exception as error:
             log.error("call_failed", request_id=str(self._request_id), exc_info=error)
@@ -113,7 +115,7 @@ class Call:
             f"/v1{self._path}",
             route,
             price,
-            self._request.headers.get("x-client-request-id", "")[:_MAX_CLIENT_ID_CHARS] or None,
+            headers.client_request_id(self._request.raw_headers),
         )
 
     def _route_and_price(self, model: str) -> tuple[Route, Price]:
@@ -186,8 +188,7 @@ class Call:
     async def _finish(self) -> web.StreamResponse:
         relay = self._relay
         if relay.is_good:
-            reason = "upstream_error" if relay.tap.has_error else COMPLETED
-            self._on(Event.ANSWER_COMPLETE, Ending(reason, relay.status))
+            self._on(Event.ANSWER_COMPLETE, Ending(ended_how(relay.tap), relay.status))
         elif refusals.passes_on(relay.status):
             self._on(Event.ANSWER_REFUSED, Ending("upstream_refused", relay.status))
         else:
@@ -217,9 +218,15 @@ class Call:
             # a body cut short must not look whole
             self._hang_up()
             raise ConnectionAbortedError("the answer broke off")
-        self._client.write(failure.event())
+        # half an event is on its way already: a blank line keeps ours from becoming part of it
+        self._client.write(failure.event() if self._relay.is_between_events else b"\n\n" + failure.event())
         await self._client.finish()
         return self._response
+
+    def _cut_short(self) -> Ending:
+        if self._gateway.drain.is_cutting:
+            return Ending("shutdown", self._relay.status or _SERVICE_UNAVAILABLE)
+        return Ending("client_left", _CLIENT_CLOSED_REQUEST)
 
     def _hang_up(self) -> None:
         if self._request.transport is not None:

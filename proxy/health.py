@@ -9,6 +9,7 @@ from aiohttp import web
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from proxy.drain import Drain
 from proxy.http.answers import json_response
 from proxy.prices import PriceBook
 from runtime.clock import wall_ms
@@ -26,18 +27,18 @@ def farebox_version() -> str:
 
 @dataclass(slots=True)
 class Health:
-    """`is_draining` turns readiness off while the process finishes what it has."""
+    """A process that finishes what it has is not ready for more."""
 
     redis: Redis
     prices: PriceBook
-    is_draining: bool = False
+    drain: Drain
 
     async def live(self, _request: web.BaseRequest) -> web.StreamResponse:
         return _answer(200, {"status": "ok", "version": farebox_version()})
 
     async def ready(self, _request: web.BaseRequest) -> web.StreamResponse:
         missing = []
-        if self.is_draining:
+        if self.drain.is_draining:
             missing.append("draining")
         if not self.prices.is_loaded:
             missing.append("prices")

@@ -7,7 +7,7 @@ import structlog
 
 from metering.pricing import Price, PriceSheet
 from runtime.clock import ClockMs, wall_ms
-from runtime.postgres import UNAVAILABLE
+from runtime.postgres import FAILED
 
 log = structlog.get_logger("farebox.prices")
 
@@ -46,7 +46,7 @@ class PriceBook:
             await asyncio.sleep(REFRESH_S)
             try:
                 await self.refresh()
-            except UNAVAILABLE as error:
+            except FAILED as error:
                 if not was_away:
                     log.warning("prices_not_refreshed", error=type(error).__name__)
                 was_away = True

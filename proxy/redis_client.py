@@ -7,6 +7,7 @@ again, and when, is decided by the callers.
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.maint_notifications import MaintNotificationsConfig
 
 # Calls are coalesced: a handful of connections carries any load. Waiting for one counts as Redis being slow.
 _MAX_CONNECTIONS = 16
@@ -21,5 +22,7 @@ def connect(url: str, timeout_s: float) -> Redis:
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
         retry=Retry(NoBackoff(), 0),
+        # Switched on, as it is by default, a connection that the server has closed is handed out all the same.
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
     return Redis.from_pool(pool)

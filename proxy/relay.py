@@ -15,7 +15,7 @@ from proxy.upstream.errors import UpstreamError, UpstreamProtocolError
 
 # Answers up to this size are complete before they are begun, and can carry their cost in a header.
 COLLECT_BYTES = 1 << 20
-_EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
+_BLANK_LINES = (b"\n\n", b"\r\n\r\n", b"\r\r")
 
 
 class Signal(Enum):
@@ -86,14 +86,14 @@ class Relay:
         return 200 <= self.status < 300
 
     @property
+    def is_between_events(self) -> bool:
+        """Did what went to the client end with a whole event?"""
+        return not self._last or self._last.endswith(_BLANK_LINES)
+
+    @property
     def body(self) -> bytes:
         """What was collected of an answer that was not begun."""
         return b"".join(self._collected)
-
-    @property
-    def is_inside_event(self) -> bool:
-        """Has the client the beginning of an event and not its end? What is written next would become part of it."""
-        return bool(self._last) and not self._last.endswith(_EVENT_ENDS)
 
     async def next_signal(self) -> Signal:
         while not self._signals:
@@ -123,6 +123,7 @@ class Relay:
         if self.upstream is not None:
             self.upstream.abort()
             self.upstream = None
+        self.tap.finish()  # reads what it has: what was delivered is owed
 
     def _collect_or_write(self, data: bytes) -> None:
         if self._client is None:

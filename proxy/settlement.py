@@ -8,13 +8,16 @@ from ledger.entries import UsageEntry, UsageSource
 from ledger.money import MAX_NANOS
 from metering.outcome import resolve
 from metering.pricing import Price, cost_nanos
-from metering.tap import Tap
+from metering.tap import StreamTap, Tap
 from metering.usage import Usage
 from proxy.chat_request import ChatRequest
 from proxy.keys import Identity
 from proxy.routing import Route
 
 COMPLETED = "completed"
+# Some servers never say [DONE]; what they reported before they closed is their final word all the same.
+ENDED_WITHOUT_DONE = "ended_without_done"
+_WHOLE = (COMPLETED, ENDED_WITHOUT_DONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +42,18 @@ class Ending:
     message: str | None = None
 
 
+def ended_how(tap: Tap) -> str:
+    """Why an answer that came to its end did so."""
+    if tap.has_error:
+        return "upstream_error"
+    if isinstance(tap, StreamTap) and not tap.is_done:
+        return ENDED_WITHOUT_DONE
+    return COMPLETED
+
+
 def charged_entry(admitted: Admitted, ending: Ending, tap: Tap, duration_ms: int) -> UsageEntry:
     """Something was delivered: usage at the price in force at admission."""
-    usage, source = resolve(admitted.chat.fields, tap, is_complete=ending.reason == COMPLETED)
+    usage, source = resolve(admitted.chat.fields, tap, is_complete=ending.reason in _WHOLE)
     cost = 0 if source == "none" else min(cost_nanos(usage, admitted.price), MAX_NANOS)
     return _entry(admitted, ending, usage, source, cost, duration_ms)
 

@@ -40,7 +40,9 @@ class Coalescer(Generic[Q, R]):
         self._waiting: deque[tuple[Q, asyncio.Future[R]]] = deque()
         self._tasks = TaskSet()
         self._flush_is_due = False
+        self._in_flight = 0
         self._unanswered = 0
+        self._is_closed = False
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -49,7 +51,9 @@ class Coalescer(Generic[Q, R]):
         return len(self._waiting)
 
     def submit(self, item: Q) -> asyncio.Future[R]:
-        """Queue `item`; raises Overloaded when `max_waiting` items wait already."""
+        """Queue `item`; raises Overloaded when `max_waiting` items wait already, or after `drain`."""
+        if self._is_closed:
+            raise Overloaded(f"{self._name}: closed")
         if len(self._waiting) >= self._max_waiting:
             raise Overloaded(f"{self._name}: {self._max_waiting} callers wait")
         loop = asyncio.get_running_loop()
@@ -57,48 +61,63 @@ class Coalescer(Generic[Q, R]):
         self._waiting.append((item, future))
         self._unanswered += 1
         self._idle.clear()
-        if not self._flush_is_due:
-            self._flush_is_due = True
-            loop.call_soon(self._flush)
+        self._flush_soon()
         return future
 
     async def drain(self, timeout_s: float) -> int:
-        """Wait until all that was submitted is answered, at most `timeout_s`; returns how many are left."""
+        """Wait until all that was submitted is answered, at most `timeout_s`, and close.
+
+        Returns how many are left; their futures are cancelled.
+        """
         try:
             async with asyncio.timeout(timeout_s):
                 await self._idle.wait()
         except TimeoutError:
             pass
         left = self._unanswered
+        self._is_closed = True
+        while self._waiting:
+            self._waiting.popleft()[1].cancel()
+            self._answered(1)
         await self._tasks.cancel()
         return left
 
+    def _flush_soon(self) -> None:
+        if not self._flush_is_due:
+            self._flush_is_due = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
     def _flush(self) -> None:
         self._flush_is_due = False
-        while self._waiting and len(self._tasks) < self._max_in_flight:
+        while self._waiting and self._in_flight < self._max_in_flight:
             size = min(len(self._waiting), self._max_batch)
             batch = [self._waiting.popleft() for _ in range(size)]
+            self._in_flight += 1
             self._tasks.spawn(self._run(batch), name=self._name)
 
     async def _run(self, batch: list[tuple[Q, asyncio.Future[R]]]) -> None:
         try:
             answers = await self._call([item for item, _ in batch])
+            if len(answers) != len(batch):
+                raise RuntimeError(f"{self._name}: {len(answers)} answers to {len(batch)} items")
         except Exception as error:
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)
                     future.exception()  # marks it as seen: a caller that left must not cause a warning
         else:
-            assert len(answers) == len(batch), f"{self._name}: one answer per item"
             for (_, future), answer in zip(batch, answers, strict=True):
                 if not future.done():
                     future.set_result(answer)
         finally:
             for _, future in batch:
                 future.cancel()  # only where the call itself was cancelled
-            self._unanswered -= len(batch)
-            if self._unanswered == 0:
-                self._idle.set()
-            if self._waiting and not self._flush_is_due:
-                self._flush_is_due = True
-                asyncio.get_running_loop().call_soon(self._flush)
+            self._in_flight -= 1
+            self._answered(len(batch))
+            if self._waiting:
+                self._flush_soon()
+
+    def _answered(self, count: int) -> None:
+        self._unanswered -= count
+        if self._unanswered == 0:
+            self._idle.set()

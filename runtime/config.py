@@ -34,6 +34,9 @@ _OVERRIDES = {
     "FAREBOX_KEY_PEPPER": "keys.pepper",
     "FAREBOX_JWT_SECRET": "identity.jwt_secret",
     "ADMIN_USER_IDS": "identity.admin_user_ids",
+    "STRIPE_SECRET_KEY": "stripe.secret_key",
+    "STRIPE_WEBHOOK_SECRET": "stripe.webhook_secrets",
+    "STRIPE_API_BASE": "stripe.api_base",
     "FAREBOX_UPSTREAM_URL": "upstreams.0.url",
     "FAREBOX_UPSTREAM_API_KEY": "upstreams.0.api_key",
 }
@@ -75,7 +78,7 @@ def _read(path: Path | None) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError([f"{path}: {error.strerror}"]) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{path}: not YAML: {' '.join(str(error).split())}"]) from error
+        raise ConfigError([f"{path}: not YAML{_where(error)}"]) from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -83,8 +86,14 @@ def _read(path: Path | None) -> dict[str, Any]:
     return tree
 
 
+def _where(error: Exception) -> str:
+    """The place only: what the parser says of it quotes the text, and the text may be a password."""
+    mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+    return f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+
+
 def _expand(value: Any, environ: Mapping[str, str], at: str, problems: list[str]) -> Any:
-    """`${NAME}` and `${NAME:-default}` in every string, wherever it stands."""
+    """`${NAME}` and `${NAME:-default}` in every string, wherever it stands; what is left empty has no value."""
     if isinstance(value, dict):
         return {k: _expand(v, environ, f"{at}.{k}" if at else str(k), problems) for k, v in value.items()}
     if isinstance(value, list):
@@ -100,9 +109,8 @@ def _expand(value: Any, environ: Mapping[str, str], at: str, problems: list[str]
             return ""
         return found
 
-    filled = _VARIABLE.sub(fill, value)
-    # a setting that is nothing but an empty variable is a setting that is not there
-    return None if filled == "" and value != "" else filled
+    text = _VARIABLE.sub(fill, value)
+    return None if text == "" and value != "" else text
 
 
 def _put(tree: dict[str, Any], dotted: str, value: Any) -> None:
@@ -111,13 +119,17 @@ def _put(tree: dict[str, Any], dotted: str, value: Any) -> None:
     for name, following in zip(parents, [*parents[1:], last], strict=True):
         empty: Any = [] if following.isdigit() else {}
         if name.isdigit():
+            if not isinstance(node, list):
+                return  # a wrong type is reported by validation
             if not node:
                 node.append(empty)
             node = node[int(name)]
         else:
-            node = node.setdefault(name, empty)
+            if node.get(name) is None:
+                node[name] = empty
+            node = node[name]
         if not isinstance(node, dict | list):
-            return  # a wrong type there is reported by validation
+            return
     if isinstance(node, dict):
         node[last] = value
 

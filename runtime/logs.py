@@ -42,15 +42,19 @@ ALLOWED_FIELDS = frozenset(
         # the machinery
         "address",
         "attempt",
+        "child",
         "consumer",
         "count",
         "data",
         "delay_s",
         "error",
+        "event_id",
         "exception",
         "exit_code",
         "host",
+        "left",
         "migration",
+        "origin",
         "path",
         "phase",
         "pid",
@@ -59,11 +63,14 @@ ALLOWED_FIELDS = frozenset(
         "duplicates",
         "process",
         "reason",
+        "server",
         "shard",
         "signal",
         "task",
         "version",
+        "waited_s",
         "waiting",
+        "wanted",
         "worker",
     )
 )
@@ -88,7 +95,8 @@ def _where(error: BaseException) -> str:
     trace = error.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code
-        frames.append(f"{code.co_filename.rsplit('/', 2)[-1]}:{trace.tb_lineno} {code.co_name}")
+        file = "/".join(code.co_filename.rsplit("/", 2)[-2:])
+        frames.append(f"{file}:{trace.tb_lineno} {code.co_name}")
         trace = trace.tb_next
     return f"{type(error).__name__} at " + " > ".join(frames[-_FRAMES_SHOWN:])
 

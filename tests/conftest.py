@@ -1,5 +1,6 @@
 """Fixtures that every test may ask for."""
 
+from tests.support.profiles import load_profile
 from tests.support.servers import (
     database_url,
     postgres_server,
@@ -10,3 +11,5 @@ from tests.support.servers import (
 )
 
 __all__ = ["database_url", "postgres_server", "reachable_dir", "redis_url", "servers_dir", "valkey_server"]
+
+load_profile()

@@ -13,7 +13,8 @@ local function settle(wallet, request_id, cost, entry)
   local hold = redis.call('HGET', KEYS[1], request_id)
   if hold then
     redis.call('HDEL', KEYS[1], request_id)
-    redis.call('HINCRBY', wallet, 'held', '-' .. hold)
+    -- a free request holds 0, and '-0' is no number to HINCRBY
+    if hold ~= '0' then redis.call('HINCRBY', wallet, 'held', '-' .. hold) end
   end
   if entry == '' then return 0 end
   local w = redis.call('HMGET', wallet, 'balance', 'overdraft', 'held', 'unposted')

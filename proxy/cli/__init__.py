@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
 import sys
 
 import click
+from redis.exceptions import RedisError
 
 from accounts.errors import AccountsError
 from ledger.errors import LedgerError
@@ -15,10 +16,11 @@ from proxy.cli import accounts, audit, local, processes
 from proxy.health import farebox_version
 from runtime.config import ConfigError
 from runtime.embedded.errors import EmbeddedServerError
-from runtime.postgres import UNAVAILABLE
+from runtime.postgres import FAILED as POSTGRES_FAILED
 
 FAILED = 1
 WRONG_USAGE = 2
+_SERVERS_FAILED: tuple[type[BaseException], ...] = (*POSTGRES_FAILED, RedisError)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,6 +44,6 @@ def main() -> None:
     except (StartError, EmbeddedServerError, MigrationError, LedgerError, AccountsError) as error:
         click.echo(f"farebox: {error}", err=True)
         sys.exit(FAILED)
-    except UNAVAILABLE as error:
+    except _SERVERS_FAILED as error:
         click.echo(f"farebox: {type(error).__name__}: {error}", err=True)
         sys.exit(FAILED)

@@ -127,6 +127,8 @@ def _credit_options(command: Any) -> Any:
 @_credit_options
 def give_bonus(user: UUID, amount: int, description: str, config: Path | None, as_json: bool) -> None:
     """Add to a wallet."""
+    if amount <= 0:
+        raise click.BadParameter("must be more than 0", param_hint="--amount")
 
     async def work() -> WalletState:
         async with _wallets(config) as wallets:

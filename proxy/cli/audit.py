@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from ledger.audit import AuditReport, audit
+from ledger.audit import RULE_NAMES, AuditReport, audit
 from proxy.app import open_pool
-from proxy.cli.options import Moment, config_option, json_option, print_result, run
+from proxy.cli.options import Moment, config_option, json_option, print_result, progress, run
 from runtime.config import load_as
 from runtime.settings import DatabaseConfig
 
@@ -25,7 +25,8 @@ def audit_books(since: datetime | None, config: Path | None, as_json: bool) -> N
     async def work() -> AuditReport:
         pool = await open_pool(load_as(DatabaseConfig, config).database, "farebox-audit")
         try:
-            return await audit(pool, since)
+            with progress("checking", len(RULE_NAMES)) as bar:
+                return await audit(pool, since, lambda _: bar.update(1))
         finally:
             await pool.close()
 

@@ -1,6 +1,7 @@
 """Options and ways to print that several commands share."""
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,6 +47,12 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 def print_result(result: Any, as_json: bool, text: str) -> None:
     """`result` as JSON, or `text` for people. UUIDs and times become strings, absent values null."""
     click.echo(orjson.dumps(result, option=orjson.OPT_INDENT_2, default=str).decode() if as_json else text)
+
+
+def progress(label: str, steps: int) -> Any:
+    """A bar on the terminal, and nothing where standard error is none."""
+    stream = sys.stderr
+    return click.progressbar(length=steps, label=label, file=stream, hidden=not stream.isatty())
 
 
 def json_dollars(nanos: int) -> orjson.Fragment:

@@ -61,6 +61,7 @@ _NOT_TO_CLIENT = _HOP_BY_HOP | frozenset(
 # Digests of a body that we may have shortened.
 _DIGESTS = frozenset((b"content-digest", b"content-md5", b"digest", b"etag", b"repr-digest"))
 _CLIENT_PREFIXES_DROPPED = (b"x-ratelimit-", b"anthropic-ratelimit-", b"x-farebox-")
+_MAX_CLIENT_ID_CHARS = 128
 
 
 def to_upstream(raw: Iterable[tuple[bytes, bytes]], *, credential: str | None, request_id: str) -> RawHeaders:
@@ -82,10 +83,26 @@ def to_client(raw: Iterable[tuple[bytes, bytes]], *, is_edited: bool) -> list[tu
     if is_edited:
         dropped |= _DIGESTS
     return [
-        (name.decode("latin-1"), value.decode("latin-1"))
+        (name.decode("latin-1"), _text(value))
         for name, value in headers
         if name not in dropped and not name.startswith(_CLIENT_PREFIXES_DROPPED)
     ]
+
+
+def client_request_id(raw: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """`x-client-request-id`, cut to 128 characters. It is kept in JSON: bytes that are no text are replaced."""
+    for name, value in raw:
+        if name.lower() == b"x-client-request-id":
+            return value.decode("utf-8", "replace")[:_MAX_CLIENT_ID_CHARS] or None
+    return None
+
+
+def _text(value: bytes) -> str:
+    """As aiohttp will write it, in UTF-8: what is UTF-8 already comes out as it was."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def _named_in_connection(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:

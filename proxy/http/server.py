@@ -14,6 +14,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 
+from proxy.drain import Drain
 from proxy.failures import Failure
 from proxy.http.answers import failure_response
 from runtime.clock import wall_ms
@@ -27,12 +28,15 @@ Routes = Mapping[tuple[str, str], Handler]
 
 # Idle client connections; nginx's default.
 _KEEP_ALIVE_S = 75.0
+# When the last handler has returned, aiohttp still writes its answer.
+_LAST_WRITES_S = 1.0
 
 
 class HttpServer(web.Server):
     """Makes the handler of each connection, which answers bad HTTP in our own words."""
 
-    def __init__(self, routes: Routes, listen: Listen) -> None:
+    def __init__(self, routes: Routes, listen: Listen, drain: Drain) -> None:
+        self._drain = drain
         self._limits: dict[str, Any] = {
             "max_line_size": listen.max_header_bytes,
             "max_field_size": listen.max_header_bytes,
@@ -40,10 +44,16 @@ class HttpServer(web.Server):
             "access_log": None,
         }
         self._max_body_bytes = listen.max_body_bytes
-        super().__init__(dispatcher(routes), request_factory=self._request, handler_cancellation=True, **self._limits)
+        handler = dispatcher(routes, drain)
+        super().__init__(handler, request_factory=self._request, handler_cancellation=True, **self._limits)
 
     def __call__(self) -> web.RequestHandler:
         return ConnectionHandler(self, loop=asyncio.get_running_loop(), **self._limits)
+
+    async def shutdown(self, timeout: float | None = None) -> None:
+        """Wait for what runs, at most `timeout` seconds, then cut it."""
+        await self._drain.wait(timeout or 0.0)
+        await super().shutdown(_LAST_WRITES_S)
 
     def _request(
         self,
@@ -84,14 +94,15 @@ def _of_bad_http(status: int) -> Failure:
     return Failure("invalid_http", "The request is not valid HTTP, or its request line or headers are too large.")
 
 
-def dispatcher(routes: Routes) -> Handler:
+def dispatcher(routes: Routes, drain: Drain) -> Handler:
     """One handler over the whole table."""
 
     async def dispatch(request: web.BaseRequest) -> web.StreamResponse:
         handler = routes.get((request.method, request.path))
         if handler is None:
             return failure_response(Failure("not_found", "There is nothing at this path."), [_new_id()])
-        return await handler(request)
+        with drain:
+            return await handler(request)
 
     return dispatch
 

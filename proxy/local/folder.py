@@ -75,7 +75,7 @@ class DataFolder:
         try:
             kept = Secrets(**found)
             UUID(kept.user_id), UUID(kept.admin_id)
-        except (TypeError, ValueError):
+        except (AttributeError, TypeError, ValueError):
             raise StartError(
                 f"--data {self.path}: {_SECRETS} is not of this version of Farebox; start anew with --reset"
             ) from None

@@ -100,9 +100,12 @@ async def keep(part: Part, say: Say) -> None:
 
 
 async def keep_all(parts: Sequence[Part], stop: asyncio.Event, say: Say) -> None:
-    """Keep all parts running until `stop` is set."""
-    async with asyncio.TaskGroup() as group:
-        keepers = [group.create_task(keep(part, say), name=f"keep-{part.name}") for part in parts]
-        await stop.wait()
-        for keeper in keepers:
-            keeper.cancel()
+    """Keep all parts running until `stop` is set; raises what keeping the first of them that fails raises."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            keepers = [group.create_task(keep(part, say), name=f"keep-{part.name}") for part in parts]
+            await stop.wait()
+            for keeper in keepers:
+                keeper.cancel()
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None

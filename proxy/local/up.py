@@ -1,6 +1,7 @@
 """`farebox up`: everything on this machine, in order, and down again in the reverse order."""
 
 import os
+import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,7 +129,7 @@ Models: {", ".join(told.models)}{price}. The demo wallet starts with $10.
 
 Then see whether the books are right:
 
-farebox audit --config {folder.path / "config.yaml"}
+{sys.argv[0]} audit --config {folder.path / "config.yaml"}
 
 Keys and addresses: {folder.path / demo.DEMO_FILE}. Logs: {folder.path / "logs"}. Ctrl-C stops everything.
 """

@@ -97,7 +97,7 @@ def reachable_postgres(binaries: PostgresBinaries, user: UserIds | None, shared_
     if user is None or _within_reach(binaries, user):
         return binaries
     copied = copy_postgres(binaries, shared_dir / "binaries")
-    log.info("postgres_binaries_copied", to=str(copied.bin_dir), reason="the server's user cannot reach the package")
+    log.info("postgres_binaries_copied", path=str(copied.bin_dir), reason="the server's user cannot reach the package")
     return copied
 
 

@@ -181,7 +181,7 @@ def _move_away(wanted: Path, shared_dir: Path) -> Path:
     unfinished = wanted / f"{POINTER_NAME}.new"
     unfinished.write_text(f"{target}\n")
     unfinished.replace(wanted / POINTER_NAME)
-    log.info("data_folder_moved", wanted=str(wanted), to=str(target), reason="the server's user cannot reach it")
+    log.info("data_folder_moved", wanted=str(wanted), path=str(target), reason="the server's user cannot reach it")
     return target
 
 

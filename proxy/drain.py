@@ -1,0 +1,34 @@
+"""Stopping: first no new work, then waiting for what runs, then cutting what still does."""
+
+import asyncio
+
+
+class Drain:
+    """How far this process is on its way out; shared by who serves, who reports readiness, and who records endings."""
+
+    def __init__(self) -> None:
+        self.is_draining = False
+        self.is_cutting = False
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def __enter__(self) -> None:
+        """A request begins."""
+        self._in_flight += 1
+        self._idle.clear()
+
+    def __exit__(self, *_: object) -> None:
+        self._in_flight -= 1
+        if self._in_flight == 0:
+            self._idle.set()
+
+    async def wait(self, timeout_s: float) -> None:
+        """Until no request runs, at most `timeout_s`; what runs then is cut."""
+        self.is_draining = True
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        except TimeoutError:
+            pass
+        self.is_cutting = True

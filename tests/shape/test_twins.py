@@ -1,0 +1,70 @@
+"""Every module that does something has a unit test of the same name in the same place: `proxy/http/body.py` is
+tested by `tests/unit/proxy/http/test_body.py`.
+
+What only makes sense beside a real server is an exception, with the reason and the test that covers it instead. An
+exception that is no longer needed is a mistake too.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.shape.tree import ROOT, functions, is_stub, modules, parsed
+
+
+@dataclass(frozen=True)
+class Instead:
+    reason: str
+    test: str
+
+
+SQL = "its code is SQL, which only Postgres can judge"
+SCRIPTS = "its code is Lua, which only Redis can judge"
+NETWORK = "speaks to a socket"
+
+EXCEPTIONS: dict[str, Instead] = {
+    "accounts/keys.py": Instead(SQL, "tests/integration/test_accounts_keys.py"),
+    "accounts/prices.py": Instead(SQL, "tests/integration/test_accounts_prices.py"),
+    "accounts/wallets.py": Instead(SQL, "tests/integration/test_accounts_wallets.py"),
+    "ledger/audit.py": Instead(SQL, "tests/integration/test_audit.py"),
+    "ledger/balances.py": Instead("listens to Postgres and tells Redis", "tests/integration/test_balances.py"),
+    "ledger/errors.py": Instead("an error that keeps its numbers", "tests/integration/test_posting.py"),
+    "ledger/postgres.py": Instead(SQL, "tests/integration/test_posting.py"),
+    "ledger/posting.py": Instead(SQL, "tests/integration/test_posting.py"),
+    "ledger/process.py": Instead("only starts writers and mirror", "tests/integration/test_ledger_process.py"),
+    "ledger/redis_store.py": Instead(SCRIPTS, "tests/integration/test_redis_store.py"),
+    "ledger/stream.py": Instead("speaks to a Redis Stream", "tests/integration/test_writer.py"),
+    "ledger/writer.py": Instead("between Redis and Postgres", "tests/integration/test_writer.py"),
+    "proxy/app.py": Instead("only puts parts together", "tests/acceptance/test_openai_client.py"),
+    "proxy/local/reach.py": Instead(NETWORK, "tests/integration/test_local_reach.py"),
+    "proxy/upstream/pool.py": Instead(NETWORK, "tests/integration/test_upstream_pool.py"),
+    "runtime/postgres.py": Instead("opens connections", "tests/integration/test_posting.py"),
+    "runtime/simulator/connection.py": Instead(NETWORK, "tests/integration/test_simulator.py"),
+    "runtime/simulator/server.py": Instead(NETWORK, "tests/integration/test_simulator.py"),
+}
+
+
+def twin_of(module: Path) -> Path:
+    name = module.parent.name if module.name == "__init__.py" else module.stem
+    return Path("tests", "unit", module.parent, f"test_{name}.py")
+
+
+def does_something(module: Path) -> bool:
+    """Is there a function in it? Records, constants, errors and protocols alone do nothing."""
+    return any(not is_stub(function) for function in functions(parsed(module)))
+
+
+def test_every_module_has_its_twin() -> None:
+    without = {str(module) for module in modules() if does_something(module) and not (ROOT / twin_of(module)).exists()}
+    assert sorted(without - EXCEPTIONS.keys()) == [], "write the test, or say why not and what covers it instead"
+    assert sorted(EXCEPTIONS.keys() - without) == [], "not needed any more: take it off the list"
+
+
+def test_every_exception_names_a_test_that_exists() -> None:
+    missing = {instead.test for instead in EXCEPTIONS.values() if not (ROOT / instead.test).is_file()}
+    assert missing == set()
+
+
+def test_every_unit_test_has_its_module() -> None:
+    twins = {twin_of(module) for module in modules()}
+    found = {path.relative_to(ROOT) for path in (ROOT / "tests" / "unit").rglob("test_*.py")}
+    assert sorted(map(str, found - twins)) == []

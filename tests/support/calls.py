@@ -1,0 +1,58 @@
+"""What a call is made of, with everything but the point of the test filled in."""
+
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from metering.pricing import Price
+from proxy import chat_request
+from proxy.keys import Identity
+from proxy.routing import Route
+from proxy.settlement import Admitted
+from proxy.upstream.pool import PoolLimits, UpstreamPool, parse_origin
+from runtime.settings import Upstream
+
+IDENTITY = Identity(key_id=UUID(int=1), user_id=UUID(int=2), wallet_id=UUID(int=3))
+REQUEST_ID = UUID(int=4)
+
+
+def price(**changes: Any) -> Price:
+    """A different number for each kind of token, so that no two can be mistaken for each other."""
+    fields: dict[str, Any] = {
+        "pricing_id": UUID(int=5),
+        "model": "tiny",
+        "effective_from_ms": 0,
+        "input_nanos_per_1k": 1_000_000,
+        "cached_input_nanos_per_1k": 2_000_000,
+        "cache_write_nanos_per_1k": 3_000_000,
+        "output_nanos_per_1k": 5_000_000,
+        "reasoning_nanos_per_1k": 7_000_000,
+        "request_fee_nanos": 11,
+    }
+    return Price(**(fields | changes))
+
+
+def chat_body(**changes: Any) -> bytes:
+    fields: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "hello"}]}
+    return orjson.dumps({name: value for name, value in (fields | changes).items() if value is not ...})
+
+
+def route(**settings: Any) -> Route:
+    """Needs a running loop; opens no connection until something is sent."""
+    fields: dict[str, Any] = {"url": "http://upstream.invalid/v1"}
+    upstream = Upstream(**(fields | settings))
+    return Route(upstream, UpstreamPool(parse_origin(upstream.url), PoolLimits()))
+
+
+def admitted(client_request_id: str | None = None, **body: Any) -> Admitted:
+    """Needs a running loop."""
+    return Admitted(
+        request_id=REQUEST_ID,
+        identity=IDENTITY,
+        chat=chat_request.parse(chat_body(**body)),
+        endpoint="/v1/chat/completions",
+        route=route(),
+        price=price(),
+        client_request_id=client_request_id,
+    )

@@ -1,0 +1,213 @@
+"""The office beside a running program: makes customers as an operator would, and reads the books afterwards.
+
+Prices are odd numbers on purpose: a float, a rounding in the wrong place or a token too many shows in the last digit.
+"""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
+
+from accounts.key_format import KeyFormat
+from accounts.keys import Keys, NewKey
+from accounts.wallets import Wallets
+from ledger.audit import audit
+from ledger.balances import StateMirror
+from ledger.postgres import Store
+from ledger.redis_schema import holds_key, usage_stream
+from ledger.redis_store import RedisStore
+from runtime.postgres import Pool, create_pool
+from tests.support.ledger import USD, left_on_stream, until
+from tests.support.program import GONE, IMPATIENT, MISTRUSTED, OUTPUT_ONLY, TINY
+
+BCRYPT_COST = 4
+_AGAIN = 20
+_AGAIN_AFTER_S = 0.1
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Nano-dollars per 1,000 tokens, and per request."""
+
+    input: int
+    output: int
+    fee: int = 0
+
+    def cost(self, prompt_tokens: int, completion_tokens: int) -> int:
+        """Written out a second time, on purpose: the tests must not ask the product what is right."""
+        thousandths = prompt_tokens * self.input + completion_tokens * self.output
+        return self.fee + int((Decimal(thousandths) / 1000).quantize(Decimal(1), rounding="ROUND_HALF_UP"))
+
+
+_ODD = Rate(1_234_567, 2_345_679, fee=13)
+RATES = {TINY: _ODD, IMPATIENT: _ODD, GONE: _ODD, MISTRUSTED: _ODD, OUTPUT_ONLY: Rate(0, 1_000_000)}
+_INSERT_PRICE = """
+INSERT INTO ai_pricing (model, input_price_per_1k_tokens, output_price_per_1k_tokens, base_request_fee, effective_from)
+VALUES ($1, $2, $3, $4, now() - interval '1 day')"""
+
+
+@dataclass(frozen=True)
+class Customer:
+    user_id: UUID
+    wallet_id: UUID
+    key_id: UUID
+    key: str
+    start_nanos: int
+
+    @property
+    def auth(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.key}"}
+
+
+async def set_prices(database_url: str) -> None:
+    """Before the program starts: it reads them once a second."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        for model, rate in RATES.items():
+            dollars = [Decimal(nanos) / USD for nanos in (rate.input, rate.output, rate.fee)]
+            await connection.execute(_INSERT_PRICE, model, *dollars)
+    finally:
+        await connection.close()
+
+
+class Office:
+    def __init__(self, pool: Pool, redis: Redis, database_url: str) -> None:
+        self.pool = pool
+        self.redis = redis
+        self.store = Store(pool)
+        mirror = StateMirror(RedisStore(redis), self.store, database_url)
+        self.keys = Keys(pool, mirror, KeyFormat(), BCRYPT_COST)
+        self.wallets = Wallets(self.store, mirror)
+
+    async def customer(
+        self,
+        start_nanos: int = 10 * USD,
+        *,
+        rpm: int = 100_000,
+        rpd: int = 1_000_000,
+        expires_at: datetime | None = None,
+    ) -> Customer:
+        """A new user with that much money and a key."""
+        user_id = uuid4()
+        if start_nanos:
+            await self.wallets.give_bonus(user_id, start_nanos, "to start with", "a test")
+        wallet = await self.store.ensure_wallet(user_id)
+        key, row = await self.keys.create(NewKey(user_id, "of a test", rpm, rpd, expires_at))
+        return Customer(user_id, wallet.wallet_id, row.id, key, start_nanos)
+
+    async def balance_nanos(self, customer: Customer) -> int:
+        (wallet,) = await self.store.wallet_states([customer.wallet_id])
+        return wallet.balance_nanos
+
+    async def usage(self, request_id: str) -> dict[str, Any]:
+        """The usage row of a request, waited for; money in nano-dollars."""
+        found: list[asyncpg.Record] = []
+
+        async def is_there() -> bool:
+            found[:] = await self.pool.fetch("SELECT * FROM ai_usage_logs WHERE id = $1", UUID(request_id))
+            return bool(found)
+
+        await until(is_there)
+        return _usage_row(found[0])
+
+    async def usage_rows(self, customer: Customer) -> list[dict[str, Any]]:
+        found = await self.pool.fetch(
+            "SELECT * FROM ai_usage_logs WHERE wallet_id = $1 ORDER BY id", customer.wallet_id
+        )
+        return [_usage_row(row) for row in found]
+
+    async def only_usage(self, customer: Customer) -> dict[str, Any]:
+        """The row of the one request that this customer made, waited for."""
+
+        async def is_there() -> bool:
+            return bool(await self.usage_rows(customer))
+
+        await until(is_there)
+        (row,) = await self.usage_rows(customer)
+        return row
+
+    async def debits(self, customer: Customer) -> dict[str, int]:
+        """Request id -> nano-dollars taken."""
+        found = await self.pool.fetch(
+            "SELECT request_id, amount FROM ai_transactions WHERE wallet_id = $1 AND type = 'usage'", customer.wallet_id
+        )
+        return {str(row["request_id"]): -nanos(row["amount"]) for row in found}
+
+    async def untouched(self, customer: Customer) -> bool:
+        """Nothing was taken from this customer, held or noted."""
+        rows = await self.usage_rows(customer)
+        cached = await self.cached(customer)
+        return not rows and await self.balance_nanos(customer) == customer.start_nanos and not any(cached.values())
+
+    async def cached(self, customer: Customer) -> dict[str, int]:
+        """What Redis says is held and unposted of this customer's money."""
+        held, unposted = await self.redis.hmget(f"fb:{{0}}:wallet:{customer.wallet_id}", ["held", "unposted"])
+        return {"held": int(held or 0), "unposted": int(unposted or 0)}
+
+    async def available_nanos(self, customer: Customer) -> int:
+        """What Redis would let this customer spend."""
+        found = await self.redis.hmget(
+            f"fb:{{0}}:wallet:{customer.wallet_id}", ["balance", "overdraft", "held", "unposted"]
+        )
+        balance, overdraft, held, unposted = (int(value or 0) for value in found)
+        return balance + overdraft - held - unposted
+
+    async def settled(self) -> None:
+        """Waits until nothing is held, and all that was settled is posted; then looks whether the books hold."""
+        await until(self._is_quiet)
+        async for name in self.redis.scan_iter("fb:*:wallet:*"):
+            held, unposted = await self.redis.hmget(name, ["held", "unposted"])
+            assert (int(held or 0), int(unposted or 0)) == (0, 0), name
+        report = await audit(self.pool)
+        assert report.holds, report.violations
+
+    async def _is_quiet(self) -> bool:
+        if await self.redis.hlen(holds_key(0)):
+            return False
+        # a stream that was never written to is not there before the ledger asks for it
+        return not await self.redis.exists(usage_stream(0)) or await left_on_stream(self.redis) == (0, 0)
+
+
+def nanos(dollars: Decimal) -> int:
+    exact = dollars * USD
+    assert exact == int(exact), dollars
+    return int(exact)
+
+
+def _usage_row(record: asyncpg.Record) -> dict[str, Any]:
+    row = dict(record)
+    return row | {
+        "cost": nanos(row["cost"]),
+        "uncollected": nanos(row["uncollected"]),
+        "metadata": json.loads(row["metadata"]),
+    }
+
+
+@asynccontextmanager
+async def open_office(database_url: str, redis_url: str) -> AsyncIterator[Office]:
+    pool = await create_pool(database_url)
+    # a server that a test has started again has forgotten its connections
+    redis = Redis.from_url(redis_url, retry=Retry(ConstantBackoff(_AGAIN_AFTER_S), _AGAIN))
+    try:
+        yield Office(pool, redis, database_url)
+    finally:
+        await redis.aclose()
+        await pool.close()
+
+
+async def eventually(ask: Callable[[], Awaitable[object]], wanted: object) -> None:
+    """Waits until `ask` answers `wanted`."""
+
+    async def is_so() -> bool:
+        return await ask() == wanted
+
+    await until(is_so)

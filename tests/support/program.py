@@ -1,0 +1,181 @@
+"""The whole program as children of the test: `farebox serve`, `farebox ledger`, and an LLM server with its own books.
+
+A `Program` is not tied to an event loop: a fixture of a module may start it under one, tests use it under others.
+"""
+
+import asyncio
+import itertools
+import json
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from runtime.processes import Child, start_child
+from tests.support.waiting import UNTIL_TIMEOUT_S, read, until
+
+UPSTREAM_KEY = "sk-upstream-credential-that-nobody-may-see"
+PEPPER = "a pepper for tests, at least 32 characters"
+JWT_SECRET = "a secret for tests, at least 32 characters"
+
+TINY = "tiny"
+# Nothing for input, so that a request can be made to cost exactly what was held for it.
+OUTPUT_ONLY = "output-only"
+UNPRICED = "unpriced"
+# Served by an upstream that is given half a second for everything.
+IMPATIENT = "impatient"
+# Served by an upstream that refuses connections.
+GONE = "gone"
+# Served by an upstream that refuses our credential.
+MISTRUSTED = "mistrusted"
+MODELS = (TINY, OUTPUT_ONLY, UNPRICED, IMPATIENT, GONE, MISTRUSTED)
+PATIENCE_S = 0.5
+
+_SIMULATE = """
+import sys
+from runtime.simulator.server import run
+from runtime.simulator.settings import SimulatorSettings
+run(SimulatorSettings(models=tuple(sys.argv[2:]), api_key=sys.argv[1], record_credentials=True))
+"""
+# What a developer's shell may hold must not reach the program: the environment overrides the file.
+_NOT_INHERITED = ("FAREBOX_", "ADMIN_USER_IDS", "STRIPE_")
+
+
+def environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
+
+
+class Program:
+    """Everything of ours between a client and an LLM server; the servers it stands on are handed in.
+
+    `sections` are laid over the sections of the configuration, e.g. `{"listen": {"max_body_bytes": 2048}}`.
+    """
+
+    def __init__(
+        self, folder: Path, database_url: str, redis_url: str, sections: Mapping[str, Any] | None = None
+    ) -> None:
+        self.folder = folder
+        self.database_url = database_url
+        self.redis_url = redis_url
+        self.config = folder / "config.yaml"
+        self.children: list[Child] = []
+        self._sections = dict(sections or {})
+        self._numbers = itertools.count()
+        self._closed_port = socket.socket()
+        self._closed_port.bind(("127.0.0.1", 0))  # and nobody listens
+        self.ledger: Child | None = None
+        self.proxy: Child | None = None
+        self.base_url = ""
+        self.upstream_url = self._refusing_url()
+
+    async def start(self, *, with_ledger: bool = True) -> None:
+        """The LLM server first, the others together; returns when the proxy serves."""
+        self.upstream_url = await self._start_simulator()
+        self.write_config()
+        if with_ledger:
+            self.start_ledger()
+        self.proxy, self.base_url = await self.start_proxy()
+
+    def write_config(self) -> None:
+        """For what needs the configuration and no running program."""
+        self._write_config(self.config, self._sections)
+
+    def _write_config(self, path: Path, sections: Mapping[str, Any]) -> Path:
+        tree = configuration(self.database_url, self.redis_url, self.upstream_url, self._refusing_url())
+        for name, section in sections.items():
+            tree[name] = tree.get(name, {}) | section if isinstance(section, dict) else section
+        path.write_text(yaml.safe_dump(tree))
+        return path
+
+    async def start_proxy(self, **sections: Any) -> tuple[Child, str]:
+        """One more proxy, configured like the first but for these sections; itself and its address."""
+        config = self.config
+        if sections:
+            config = self._write_config(self.folder / f"config-{next(self._numbers)}.yaml", self._sections | sections)
+        child, log_path = self._start("serve", "--config", str(config))
+        return child, await self._address(child, log_path)
+
+    async def start_workers(self, count: int, port: int) -> tuple[Child, str]:
+        """Several proxies on one port, and the process that looks after them."""
+        sections = self._sections | {"listen": {"port": port}}
+        config = self._write_config(self.folder / f"config-{next(self._numbers)}.yaml", sections)
+        child, log_path = self._start("serve", "--config", str(config), "--workers", str(count))
+        await until(lambda: _has(child, log_path, '"event":"serving"', count))
+        return child, await self._address(child, log_path)
+
+    def start_ledger(self) -> Child:
+        self.ledger, _ = self._start("ledger", "--config", str(self.config))
+        return self.ledger
+
+    async def run_to_end(self, command: str, *options: str) -> tuple[int, str]:
+        """One more process, which is expected to end by itself: its exit code, and what it said."""
+        config = () if command == "simulate" else ("--config", str(self.config))
+        child, log_path = self._start(command, *config, *options)
+        async with asyncio.timeout(UNTIL_TIMEOUT_S):
+            return await child.wait(), log_path.read_text()
+
+    async def stop(self) -> None:
+        """All of it at once: what a test waits for, it waits for itself."""
+        await asyncio.gather(*(child.stop() for child in self.children))
+        self._closed_port.close()
+
+    def logs(self) -> str:
+        """What the processes of ours have said so far, without the LLM server."""
+        return "".join(path.read_text() for path in sorted(self.folder.glob("*.log")) if path.stem != "simulate")
+
+    def _start(self, command: str, *arguments: str) -> tuple[Child, Path]:
+        log_path = self.folder / f"{command}-{next(self._numbers)}.log"
+        child = start_child(
+            [sys.executable, "-m", "proxy", command, *arguments],
+            name=command,
+            env=environment(),
+            log_path=log_path,
+        )
+        self.children.append(child)
+        return child, log_path
+
+    async def _start_simulator(self) -> str:
+        log_path = self.folder / "simulate.log"
+        argv = [sys.executable, "-c", _SIMULATE, UPSTREAM_KEY, *MODELS]
+        child = start_child(argv, name="simulate", env=environment(), log_path=log_path)
+        self.children.append(child)
+        await until(lambda: _has(child, log_path, "listening on "))
+        return log_path.read_text().split("listening on ")[1].split(",")[0]
+
+    async def _address(self, child: Child, log_path: Path) -> str:
+        await until(lambda: _has(child, log_path, '"event":"serving"'))
+        lines = map(json.loads, read(log_path).splitlines())
+        return next(str(line["address"]) for line in lines if line["event"] == "serving")
+
+    def _refusing_url(self) -> str:
+        host, port = self._closed_port.getsockname()
+        return f"http://{host}:{port}/v1"
+
+
+def _has(child: Child, log_path: Path, text: str, times: int = 1) -> bool:
+    said = log_path.read_text() if log_path.exists() else ""
+    assert child.exit_code is None, f"{child.name} ended with exit code {child.exit_code}: {said}"
+    return said.count(text) >= times and said.endswith("\n")
+
+
+def configuration(database_url: str, redis_url: str, upstream_url: str, refusing_url: str) -> dict[str, Any]:
+    """What every program under test is configured with."""
+    served = {"url": upstream_url, "api_key": UPSTREAM_KEY}
+    patience = {"connect_timeout_s": PATIENCE_S, "first_byte_timeout_s": PATIENCE_S, "idle_timeout_s": PATIENCE_S}
+    return {
+        "listen": {"host": "127.0.0.1", "port": 0},
+        "database": {"url": database_url},
+        "redis": {"url": redis_url},
+        "keys": {"pepper": PEPPER, "bcrypt_cost": 4},
+        "identity": {"jwt_secret": JWT_SECRET},
+        "upstreams": [
+            {"name": "main", **served, "models": [TINY, OUTPUT_ONLY, UNPRICED]},
+            {"name": "impatient", **served, **patience, "models": [IMPATIENT]},
+            {"name": "gone", "url": refusing_url, "models": [GONE]},
+            {"name": "mistrusted", "url": upstream_url, "api_key": "sk-of-somebody-else", "models": [MISTRUSTED]},
+        ],
+    }

@@ -1,0 +1,101 @@
+"""What Limits makes of a Redis that fails in part; the scripts are played. On a real server: tests/integration."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, cast
+from uuid import UUID
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from metering.admission import Admission, Limits, LimitsUnavailable, StateLoader
+from metering.bucket import DAY_MS, MINUTE_MS
+from metering.model import Outcome
+
+REQUEST = Admission(UUID(int=1), UUID(int=2), UUID(int=3), 10)
+FAILURES_TO_OPEN = 5
+Script = Callable[[list[str], list[Any]], Awaitable[list[Any]]]
+
+
+class Scripts:
+    """A client whose admissions succeed or fail as told, and whose settlements never come back."""
+
+    def __init__(self) -> None:
+        self.is_away = False
+        self.admissions = 0
+
+    def register_script(self, source: str) -> Script:
+        return self._admit if "local function admit(" in source else self._settle
+
+    async def _admit(self, keys: list[str], args: list[Any]) -> list[Any]:
+        self.admissions += 1
+        if self.is_away:
+            raise RedisConnectionError
+        return [0] + [[Outcome.ADMITTED, 5, 4 * MINUTE_MS, 9, 8 * DAY_MS, 990]] * (len(args) // 2)
+
+    async def _settle(self, keys: list[str], args: list[Any]) -> list[Any]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+class NoLoader:
+    async def push_keys(self, ids: Sequence[UUID]) -> None: ...
+    async def push_wallets(self, ids: Sequence[UUID]) -> None: ...
+
+
+def limits_over(scripts: Scripts, now_ms: Callable[[], int] = lambda: 0) -> Limits:
+    loader: StateLoader = NoLoader()
+    return Limits(cast(Redis, scripts), loader, clock_ms=now_ms)
+
+
+async def fail(limits: Limits, times: int) -> list[str]:
+    reasons = []
+    for _ in range(times):
+        with pytest.raises(LimitsUnavailable) as caught:
+            await limits.admit(REQUEST)
+        reasons.append(str(caught.value))
+    return reasons
+
+
+async def test_a_decision_is_what_the_script_said() -> None:
+    decision = await limits_over(Scripts()).admit(REQUEST)
+    assert (decision.outcome, decision.available_nanos) == (Outcome.ADMITTED, 990)
+    assert (decision.minute.capacity, decision.minute.remaining) == (5, 4)
+    assert (decision.day.capacity, decision.day.remaining) == (9, 8)
+
+
+async def test_failures_in_a_row_open_the_breaker_and_then_nothing_is_sent() -> None:
+    scripts = Scripts()
+    scripts.is_away = True
+    limits = limits_over(scripts)
+    assert await fail(limits, FAILURES_TO_OPEN + 3) == ["ConnectionError"] * FAILURES_TO_OPEN + ["breaker open"] * 3
+    assert not limits.is_available
+    assert scripts.admissions == FAILURES_TO_OPEN
+    await limits.drain(0)
+
+
+async def test_an_admission_in_between_starts_the_count_again() -> None:
+    scripts = Scripts()
+    limits = limits_over(scripts)
+    for _ in range(3):
+        scripts.is_away = True
+        await fail(limits, FAILURES_TO_OPEN - 1)
+        scripts.is_away = False
+        await limits.admit(REQUEST)
+    assert limits.is_available
+    await limits.drain(0)
+
+
+async def test_the_one_that_may_try_closes_it_again() -> None:
+    scripts = Scripts()
+    now_ms = [0]
+    limits = limits_over(scripts, lambda: now_ms[0])
+    scripts.is_away = True
+    await fail(limits, FAILURES_TO_OPEN)
+    now_ms[0] = 1_000
+    assert await fail(limits, 2) == ["ConnectionError", "breaker open"]
+    now_ms[0], scripts.is_away = 2_000, False
+    assert (await limits.admit(REQUEST)).outcome is Outcome.ADMITTED
+    assert limits.is_available
+    await limits.drain(0)

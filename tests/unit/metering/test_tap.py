@@ -1,0 +1,260 @@
+import json
+from collections.abc import Iterable
+from functools import reduce
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from metering import tap as tap_module
+from metering.tap import MAX_ANSWER_BYTES, MAX_EVENT_BYTES, AnswerTap, StreamTap, usage_in_tail
+from metering.usage import Reading, read_openai_usage
+from tests.support.streams import Event, cut, cuts, streams
+
+
+def through(tap: StreamTap, pieces: Iterable[bytes]) -> list[bytes]:
+    return [*(tap.feed(piece) for piece in pieces), tap.finish()]
+
+
+def passed(pieces: Iterable[bytes]) -> tuple[bytes, StreamTap]:
+    tap = StreamTap(remove_usage=True)
+    return b"".join(through(tap, pieces)), tap
+
+
+def facts(tap: StreamTap) -> tuple[Any, ...]:
+    return tap.reading, tap.chunks_seen, tap.is_done, tap.has_error
+
+
+def asked(stream: list[Event]) -> bytes:
+    return b"".join(event.asked for event in stream)
+
+
+def wanted(stream: list[Event], max_event_bytes: int = MAX_EVENT_BYTES) -> bytes:
+    """What the client would have been sent had nobody asked for usage; an event too long to be read stays as it is."""
+    return b"".join(e.asked if len(e.asked) > max_event_bytes else e.plain for e in stream)
+
+
+def said(stream: list[Event], max_event_bytes: int = MAX_EVENT_BYTES) -> Reading:
+    heard = [read_openai_usage(e.usage) for e in stream if e.usage and len(e.asked) <= max_event_bytes]
+    return reduce(Reading.updated, heard, Reading())
+
+
+@given(st.data())
+def test_what_was_not_asked_for_is_all_that_is_taken_out(data: st.DataObject) -> None:
+    stream = data.draw(streams())
+    sent = asked(stream)
+    out, tap = passed(cut(sent, data.draw(cuts(len(sent)))))
+    assert out == wanted(stream)
+    assert facts(tap) == (said(stream), sent.count(b'"choices"'), True, False)
+
+
+@settings(max_examples=15)
+@given(streams())
+def test_where_the_bytes_are_cut_makes_no_difference(stream: list[Event]) -> None:
+    sent = asked(stream)
+    whole, tap = passed([sent])
+    assert whole == wanted(stream)
+    every_cut = [[sent[:at], sent[at:]] for at in range(len(sent))]
+    for pieces in [*every_cut, [sent[i : i + 1] for i in range(len(sent))], [e.asked for e in stream]]:
+        out, other = passed(pieces)
+        assert out == whole
+        assert facts(other) == facts(tap)
+
+
+@given(st.data())
+def test_an_event_too_long_to_be_read_passes_as_it_is_however_it_is_cut(data: st.DataObject) -> None:
+    stream = data.draw(streams())
+    limit = data.draw(st.integers(1, 400))
+    sent = asked(stream)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tap_module, "MAX_EVENT_BYTES", limit)
+        out, tap = passed(cut(sent, data.draw(cuts(len(sent)))))
+    assert out == wanted(stream, limit)
+    assert tap.reading == said(stream, limit)
+    assert tap.chunks_seen == sent.count(b'"choices"')
+
+
+@given(st.data())
+def test_with_nothing_to_remove_every_byte_passes_at_once(data: st.DataObject) -> None:
+    stream = data.draw(streams())
+    pieces = cut(asked(stream), data.draw(cuts(len(asked(stream)))))
+    tap = StreamTap(remove_usage=False)
+    assert through(tap, pieces) == [*pieces, b""]
+    assert tap.reading == said(stream)
+
+
+@given(st.lists(st.binary(max_size=40), max_size=8))
+def test_bytes_of_another_tongue_pass(pieces: list[bytes]) -> None:
+    # broken JSON with just this end is the one thing that is not told apart from a chunk
+    assume(b'"usage":null}' not in b"".join(pieces))
+    out, _ = passed(pieces)
+    assert out == b"".join(pieces)
+
+
+def chunk(**fields: Any) -> bytes:
+    return f"data: {json.dumps({'choices': [], **fields}, separators=(',', ':'))}\n\n".encode()
+
+
+CONTENT = [{"index": 0, "delta": {"content": "x"}, "finish_reason": None}]
+FINISHED = [{"index": 0, "delta": {}, "finish_reason": "stop"}]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        chunk(choices=CONTENT, usage={"prompt_tokens": 1, "completion_tokens": 1}),
+        chunk(choices=FINISHED, usage={"prompt_tokens": 1, "completion_tokens": 1}),
+        chunk(prompt_filter_results=[]),
+        chunk(error={"message": "no"}, usage={"prompt_tokens": 1}),
+        b'data: {"usage":{"prompt_tokens":1}}\n\n',
+        b'data: {"choices":[{"usage":null}]}\n\n',
+        b'data: {"choices":[],"usage":1}\n\n',
+        b'data: [{"choices":[],"usage":{}}]\n\n',
+        b'event: ping\ndata: {"usage"\n\n',
+        b'data: {"usage":{"prompt_tokens":1},"usage":null,"choices":[{}]}\n\n',
+    ],
+)
+def test_an_event_that_says_more_than_usage_is_not_touched(event: bytes) -> None:
+    assert passed([event])[0] == event
+
+
+@pytest.mark.parametrize(
+    ("event", "left"),
+    [
+        (b'data: {"a":1,"usage":null}\n\n', b'data: {"a":1}\n\n'),
+        (b'data: {"usage":null,"a":1}\n\n', b'data: {"a":1}\n\n'),
+        (b'data: {"a":1,"usage":null,"b":2}\n\n', b'data: {"a":1,"b":2}\n\n'),
+        (b'data: {"a":1,"usage":null}\r\n\r\n', b'data: {"a":1}\r\n\r\n'),
+        (b'data: {"a":{"b":1,"usage":null},"usage":null}\n\n', b'data: {"a":{"b":1,"usage":null}}\n\n'),
+        (b'data: {"usage":null}\n\n', b"data: {}\n\n"),
+        (b'data: {"object":"usage", "usage" : null , "a":1}\n\n', b'data: {"object":"usage" , "a":1}\n\n'),
+        (b'id: "\ndata: {"a":1,\ndata: "usage":null,\ndata: "b":2}\n\n', b'id: "\ndata: {"a":1,\ndata: "b":2}\n\n'),
+    ],
+)
+def test_a_null_that_was_not_asked_for_is_cut_out_of_its_chunk(event: bytes, left: bytes) -> None:
+    assert passed([event])[0] == left
+    # also after a chunk whose null was its last key
+    first = b'data: {"z":0,"usage":null}\n\n'
+    assert passed([first, event])[0] == b'data: {"z":0}\n\n' + left
+
+
+def test_cumulative_usage_on_every_chunk_is_not_added_up() -> None:
+    tap = StreamTap(remove_usage=False)
+    for n in range(1, 6):
+        tap.feed(chunk(choices=CONTENT, usage={"prompt_tokens": 7, "completion_tokens": n}))
+    assert (tap.reading.prompt, tap.reading.completion) == (7, 5)
+
+
+def test_a_later_null_does_not_unsay_a_count() -> None:
+    tap = StreamTap(remove_usage=False)
+    tap.feed(chunk(choices=CONTENT, usage={"prompt_tokens": 7, "completion_tokens": 0}))
+    tap.feed(chunk(choices=CONTENT, usage={"prompt_tokens": None, "completion_tokens": None}))
+    tap.feed(chunk(choices=CONTENT, usage=None))
+    assert (tap.reading.prompt, tap.reading.completion, tap.reading.cached) == (7, 0, None)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        b'data: {"error":{"message":"out of memory"}}\n\n',
+        b'event: error\r\ndata: {"object":"error","message":"out of memory"}\r\n\r\n',
+        b'data: {"error":"out of memory"}',
+    ],
+)
+@pytest.mark.parametrize("remove_usage", [False, True])
+def test_an_error_in_the_stream_is_noticed_and_passes(error: bytes, remove_usage: bool) -> None:
+    tap = StreamTap(remove_usage)
+    assert b"".join(through(tap, [chunk(choices=CONTENT), error])) == chunk(choices=CONTENT) + error
+    assert tap.has_error
+
+
+@pytest.mark.parametrize("error", [b'"error":null', b'"content":"error"', b'"content":"\\"error\\":{}"'])
+def test_what_only_looks_like_an_error_is_none(error: bytes) -> None:
+    tap = StreamTap(remove_usage=True)
+    tap.feed(b'data: {"choices":[],' + error + b"}\n\n")
+    assert not tap.has_error
+
+
+@pytest.mark.parametrize("remove_usage", [False, True])
+def test_a_line_without_end_is_not_kept(remove_usage: bool) -> None:
+    tap = StreamTap(remove_usage)
+    line = b"data: " + b"x" * 1018
+    out = 0
+    for _ in range(1024):
+        out += len(tap.feed(line))
+        assert len(tap._rest) <= MAX_EVENT_BYTES + len(line)
+    assert out + len(tap.finish()) == 1024 * len(line)
+    assert tap._rest == b""
+
+
+def test_after_a_line_without_end_the_next_event_is_read() -> None:
+    tap = StreamTap(remove_usage=True)
+    long = b"data: " + b"x" * (MAX_EVENT_BYTES + 1) + b"\n"
+    usage = chunk(usage={"prompt_tokens": 5, "completion_tokens": 6})
+    assert b"".join(through(tap, [long, b"\n" + usage])) == long + b"\n"
+    assert (tap.reading.prompt, tap.reading.completion) == (5, 6)
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 3])
+def test_a_null_at_the_end_of_an_event_too_long_to_be_read_stays(pieces: int) -> None:
+    event = b'data: {"a":"' + b"x" * MAX_EVENT_BYTES + b'","b":"' + b"x" * MAX_EVENT_BYTES + b'","usage":null}\n\n'
+    size = len(event) // pieces + 1
+    assert passed([event[at : at + size] for at in range(0, len(event), size)])[0] == event
+
+
+ANSWER = {"id": "a", "choices": [{"message": {"content": 'say "usage": {'}}], "usage": {"prompt_tokens": 3}}
+
+
+@given(st.data())
+def test_an_answer_passes_as_it_is_and_is_read(data: st.DataObject) -> None:
+    body = json.dumps(ANSWER, indent=data.draw(st.sampled_from([None, 2]))).encode() + b"\n"
+    tap = AnswerTap()
+    pieces = cut(body, data.draw(cuts(len(body))))
+    assert [tap.feed(piece) for piece in pieces] == pieces
+    assert tap.finish() == b""
+    assert (tap.reading, tap.choices) == (Reading(prompt=3), ANSWER["choices"])
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"<html>", b'{"usage":[1]}', b'{"usage":{"prompt_tokens":1', b"\xff"])
+def test_an_answer_without_usage_says_nothing(body: bytes) -> None:
+    tap = AnswerTap()
+    tap.feed(body)
+    tap.finish()
+    assert tap.reading == Reading()
+
+
+def test_an_answer_that_is_an_error_is_noticed() -> None:
+    tap = AnswerTap()
+    tap.feed(b'{"error":{"message":"no"}}')
+    tap.finish()
+    assert tap.has_error
+
+
+def test_of_a_huge_answer_the_end_is_kept_and_read() -> None:
+    tap = AnswerTap()
+    tap.feed(b'{"choices":["')
+    for _ in range(12):
+        tap.feed(b"x" * (1 << 20))
+        assert sum(map(len, tap._parts)) <= MAX_ANSWER_BYTES + (1 << 20)
+    tap.feed(b'"],"usage":{"prompt_tokens":3,"completion_tokens":4}}')
+    tap.finish()
+    assert (tap.reading.prompt, tap.reading.completion) == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("tail", "reading"),
+    [
+        (b'..."usage" : {"prompt_tokens":1}, "z":{}}', Reading(prompt=1)),
+        (b'"usage":{"prompt_tokens":1},"x":{"usage":{"prompt_tokens":2}}}', Reading(prompt=2)),
+        (b'"usage":{"prompt_tokens":1},"x":{"an \\"usage": {"prompt_tokens":2}}}', Reading(prompt=1)),
+        (b'"usage":{"prompt_tokens":', Reading()),
+        (b'"usage":', Reading()),
+        (b'"usage":null}', Reading()),
+        (b'"usage":{"prompt_tokens":' + b"1" * 5000 + b"}}", Reading()),
+        (b'"usage":' + b"[" * 60_000, Reading()),
+        (b"\xff\xfe", Reading()),
+    ],
+)
+def test_usage_in_the_end_of_an_answer(tail: bytes, reading: Reading) -> None:
+    assert usage_in_tail(tail) == reading

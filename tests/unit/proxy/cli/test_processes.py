@@ -1,0 +1,107 @@
+"""Which process a command starts; the processes themselves are run in tests/acceptance."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from proxy.app import StartError
+from proxy.cli import processes
+from proxy.cli.processes import check_config, serve, simulate, worker
+from runtime.config import ConfigError
+from runtime.settings import Config, Listen
+from runtime.simulator.settings import SimulatorSettings
+
+GOOD = """
+listen: {port: 8081}
+database: {url: "postgresql://h/d"}
+redis: {url: "redis://h"}
+keys: {pepper: "pppppppppppppppppppppppppppppppp"}
+upstreams: [{url: "http://h/v1"}]
+"""
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.cli.processes.logs.configure", lambda level: None)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(GOOD)
+    return path
+
+
+def test_a_good_configuration(config: Path) -> None:
+    result = CliRunner().invoke(check_config, ["--config", str(config), "--json"])
+    assert (result.exit_code, json.loads(result.output)) == (0, {"ok": True})
+    assert CliRunner().invoke(check_config, ["--config", str(config)]).output == f"{config}: ok\n"
+
+
+def test_a_bad_configuration_is_told_all_at_once(config: Path) -> None:
+    config.write_text("listen: {port: 99999}\nunheard_of: 1")
+    result = CliRunner().invoke(check_config, ["--config", str(config)])
+    assert isinstance(result.exception, ConfigError)
+    assert len(result.exception.problems) >= 2
+
+
+@pytest.mark.parametrize(("command", "reuse_port"), [(serve, False), (worker, True)])
+def test_one_proxy_in_this_process(
+    command: object, reuse_port: bool, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served: list[tuple[int, bool]] = []
+
+    @asynccontextmanager
+    async def serving(loaded: Config, *, reuse_port: bool) -> AsyncIterator[str]:
+        served.append((loaded.listen.port, reuse_port))
+        yield "http://h"
+
+    class Stopped:
+        async def wait(self) -> None:
+            return None
+
+    monkeypatch.setattr(processes, "serving", serving)
+    monkeypatch.setattr(processes, "stop_event", Stopped)
+    result = CliRunner().invoke(command, ["--config", str(config)])  # type: ignore[arg-type]  # both are commands
+    assert result.exit_code == 0, result.output
+    assert served == [(8081, reuse_port)]
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_several_proxies_are_processes_of_their_own(config: Path, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    supervised: list[tuple[Path, int, int]] = []
+
+    async def supervise(path: Path, listen: Listen, count: int) -> int:
+        supervised.append((path, listen.port, count))
+        return code
+
+    monkeypatch.setattr(processes, "supervise", supervise)
+    result = CliRunner().invoke(serve, ["--config", str(config), "--workers", "3"])
+    assert result.exit_code == code
+    assert supervised == [(config, 8081, 3)]
+
+
+def test_a_worker_is_not_for_people() -> None:
+    assert worker.hidden
+
+
+def test_the_simulated_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[SimulatorSettings] = []
+    monkeypatch.setattr(processes, "run_simulator", started.append)
+    arguments = ["--port", "9001", "--model", "a", "--model", "b", "--tokens", "7", "--chunk-delay-ms", "2.5"]
+    result = CliRunner().invoke(simulate, arguments, env={"SIMULATOR_API_KEY": "k"})
+    assert result.exit_code == 0, result.output
+    assert started == [SimulatorSettings("127.0.0.1", 9001, ("a", "b"), 7, 2.5, "k")]
+
+
+def test_a_port_that_cannot_be_had_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(settings: SimulatorSettings) -> None:
+        raise OSError(98, "Address already in use")
+
+    monkeypatch.setattr(processes, "run_simulator", fail)
+    error = CliRunner().invoke(simulate, ["--port", "9001"]).exception
+    assert isinstance(error, StartError) and "port 9001 (Address already in use)" in str(error)

@@ -1,0 +1,154 @@
+"""The law of a request: from admission on exactly one settlement, in whatever order things happen."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.exchange import TRANSITIONS, Command, Event, Exchange, OutOfOrder, State
+
+MONEY = {Command.SETTLE, Command.RELEASE}
+LAST_WORDS = {Command.ANSWER_FAILURE, Command.FINISH_ANSWER, Command.SEND_ERROR_EVENT}
+
+# What cannot happen, and so is a fault in the code that drives the exchange.
+IMPOSSIBLE = {
+    # nothing was admitted, so there is neither an upstream nor an answer of it
+    *(
+        (state, event)
+        for state in (State.RECEIVED, State.KNOWN)
+        for event in (Event.ANSWER_BEGUN, Event.ANSWER_COMPLETE, Event.ANSWER_REFUSED, Event.UPSTREAM_FAILED)
+    ),
+    # room is asked for in the name of somebody, once
+    (State.RECEIVED, Event.HOLD_PLACED),
+    (State.KNOWN, Event.VERIFIED),
+    # who was admitted is refused no more
+    *(
+        (state, event)
+        for state in (State.ADMITTED, State.RELAYING)
+        for event in (Event.VERIFIED, Event.REFUSED, Event.HOLD_PLACED)
+    ),
+    # an answer begins once, and only a good one
+    (State.RELAYING, Event.ANSWER_BEGUN),
+    (State.RELAYING, Event.ANSWER_REFUSED),
+}
+
+
+class Run:
+    """An exchange and all that it has commanded."""
+
+    def __init__(self) -> None:
+        self.exchange = Exchange()
+        self.visited = [State.RECEIVED]
+        self.commands: list[Command] = []
+
+    def on(self, event: Event) -> tuple[Command, ...]:
+        commands = self.exchange.on(event)
+        self.visited.append(self.exchange.state)
+        self.commands.extend(commands)
+        return commands
+
+    def counts(self, wanted: set[Command]) -> int:
+        return sum(command in wanted for command in self.commands)
+
+
+def check_law(run: Run) -> None:
+    was_admitted = State.ADMITTED in run.visited
+    is_over = run.exchange.state is State.CLOSED
+    assert run.counts(MONEY) == (1 if was_admitted and is_over else 0)
+    assert run.counts(LAST_WORDS) <= (1 if is_over else 0)
+    assert run.counts({Command.SEND_UPSTREAM}) == (1 if was_admitted else 0)
+
+
+def every_run(run: Run, taken: tuple[Event, ...] = ()) -> Iterator[tuple[Event, ...]]:
+    """All ways from the beginning to the end; there is no way back in the table, so they are few."""
+    state = run.exchange.state
+    if state is State.CLOSED:
+        yield taken
+        return
+    for event in Event:
+        if (state, event) in TRANSITIONS:
+            yield from every_run(replay((*taken, event)), (*taken, event))
+
+
+def replay(events: tuple[Event, ...]) -> Run:
+    run = Run()
+    for event in events:
+        run.on(event)
+    return run
+
+
+EVERY_RUN = list(every_run(Run()))
+
+
+@given(st.lists(st.sampled_from(Event), max_size=30))
+def test_from_admission_on_exactly_one_settlement(events: list[Event]) -> None:
+    run = Run()
+    for event in events:
+        before = run.exchange.state
+        try:
+            run.on(event)
+        except OutOfOrder:
+            assert (before, event) in IMPOSSIBLE
+            assert run.exchange.state is before
+        check_law(run)
+
+
+@pytest.mark.parametrize("events", EVERY_RUN, ids=lambda events: "-".join(event.name for event in events))
+def test_every_way_through_the_table(events: tuple[Event, ...]) -> None:
+    run = replay(events)
+    check_law(run)
+    client_left = events[-1] is Event.CLIENT_LEFT
+    assert run.counts(LAST_WORDS) == (0 if client_left else 1), "everybody who waits is answered, once"
+    was_begun = Command.BEGIN_ANSWER in run.commands
+    if was_begun:
+        assert Command.ANSWER_FAILURE not in run.commands, "two answers to one request"
+        assert Command.SETTLE in run.commands, "bytes were delivered"
+    else:
+        assert Command.SEND_ERROR_EVENT not in run.commands, "an event in no stream"
+
+
+@pytest.mark.parametrize("events", EVERY_RUN, ids=lambda events: "-".join(event.name for event in events))
+def test_the_upstream_is_aborted_only_while_it_works(events: tuple[Event, ...]) -> None:
+    run = replay(events)
+    aborted = Command.ABORT_UPSTREAM in run.commands
+    assert aborted == (events[-1] is Event.CLIENT_LEFT and State.ADMITTED in run.visited)
+    if aborted:
+        money = next(command for command in run.commands if command in MONEY)
+        assert run.commands.index(Command.ABORT_UPSTREAM) < run.commands.index(money)
+
+
+@given(st.sampled_from(EVERY_RUN), st.lists(st.sampled_from(Event), min_size=1))
+def test_what_comes_after_the_end_is_swallowed(events: tuple[Event, ...], late: list[Event]) -> None:
+    run = replay(events)
+    assert all(run.on(event) == () for event in late)
+    assert run.exchange.state is State.CLOSED
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.CLOSED])
+def test_a_client_may_leave_at_any_time(state: State) -> None:
+    assert TRANSITIONS[state, Event.CLIENT_LEFT][0] is State.CLOSED
+
+
+def test_every_state_is_reached() -> None:
+    assert {state for events in EVERY_RUN for state in replay(events).visited} == set(State)
+
+
+def test_every_event_in_every_state_is_decided_or_named_impossible() -> None:
+    open_states = [state for state in State if state is not State.CLOSED]
+    everything = {(state, event) for state in open_states for event in Event}
+    assert TRANSITIONS.keys() | IMPOSSIBLE == everything
+    assert not TRANSITIONS.keys() & IMPOSSIBLE
+
+
+@pytest.mark.parametrize(("state", "event"), sorted(IMPOSSIBLE, key=str))
+def test_what_cannot_happen_is_said_aloud(state: State, event: Event) -> None:
+    exchange = Exchange()
+    exchange.state = state
+    with pytest.raises(OutOfOrder, match=f"{event.name} in {state.name}"):
+        exchange.on(event)
+    assert exchange.state is state
+
+
+def test_it_shows_its_state() -> None:
+    assert repr(Exchange()) == "<Exchange RECEIVED>"

@@ -1,0 +1,448 @@
+"""One request through the interpreter of the exchange: who is asked what, what the client sees, what is recorded.
+
+The upstream, the limits and the key verifier are played; HTTP is aiohttp's own, without a socket.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any, cast
+from uuid import UUID
+
+import orjson
+import pytest
+
+from ledger.entries import UsageEntry
+from metering.admission import Admission, Decision, Limits, LimitsUnavailable, Settlement
+from metering.bucket import DAY_MS, MINUTE_MS, Bucket
+from metering.model import Outcome
+from metering.pricing import PriceSheet, cost_nanos
+from metering.usage import Usage
+from proxy import gateway
+from proxy.drain import Drain
+from proxy.failures import invalid_api_key
+from proxy.gateway import Gateway
+from proxy.keys import Identity, KeyVerifier
+from proxy.prices import PriceBook
+from proxy.routing import Route, Routes
+from proxy.upstream.connection import ResponseHandle, ResponseSink
+from proxy.upstream.errors import UpstreamClosed, UpstreamConnectError, UpstreamError
+from proxy.upstream.pool import UpstreamRequest
+from runtime.coalesce import Overloaded
+from runtime.settings import Listen
+from tests.support.calls import IDENTITY, chat_body, price, route
+from tests.support.memory_http import Answer, MemoryClient, connected, post
+from tests.support.waiting import until
+
+PATH = "/v1/chat/completions"
+KEY = "Authorization: Bearer pp_live-x"
+JSON = [(b"content-type", b"application/json"), (b"x-theirs", b"1"), (b"x-ratelimit-limit-requests", b"9")]
+EVENTS = [(b"content-type", b"text/event-stream")]
+USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+COST = cost_nanos(Usage(input_tokens=3, output_tokens=2), price())
+GOOD = orjson.dumps({"choices": [{"message": {"content": "hi"}}], "usage": USAGE})
+CHUNK = b'data: {"choices":[{"delta":{"content":"hi"}}]}\n\n'
+USAGE_CHUNK = b'data: {"choices":[],"usage":%b}\n\n' % orjson.dumps(USAGE)
+DONE = b"data: [DONE]\n\n"
+CUT = UpstreamClosed("the upstream at 10.1.2.3 closed the connection", headers_received=True)
+
+
+class Handle(ResponseHandle):
+    def __init__(self) -> None:
+        self.log: list[str] = []
+
+    def pause_reading(self) -> None:
+        self.log.append("pause")
+
+    def resume_reading(self) -> None:
+        self.log.append("resume")
+
+    def abort(self) -> None:
+        self.log.append("abort")
+
+
+class Pool:
+    """Takes one request; the test answers it through `sink`."""
+
+    def __init__(self) -> None:
+        self.sent: list[UpstreamRequest] = []
+        self.handle = Handle()
+        self.error: UpstreamError | None = None
+        self.sink: ResponseSink
+
+    async def send(self, request: UpstreamRequest, sink: ResponseSink) -> ResponseHandle:
+        if self.error is not None:
+            raise self.error
+        self.sink = sink
+        self.sent.append(request)
+        return self.handle
+
+
+class FakeLimits:
+    def __init__(self) -> None:
+        self.decision: Decision | Exception = Decision(
+            Outcome.ADMITTED, Bucket(60, MINUTE_MS, 59 * MINUTE_MS), Bucket.full(1000, DAY_MS), 10**9
+        )
+        self.admissions: list[Admission] = []
+        self.settlements: list[Settlement] = []
+        self.is_slow = False
+        self.is_full = False
+        self.admitting = asyncio.Event()
+        self.admitting.set()
+
+    async def admit(self, request: Admission) -> Decision:
+        self.admissions.append(request)
+        await self.admitting.wait()
+        if isinstance(self.decision, Exception):
+            raise self.decision
+        return self.decision
+
+    def settle(self, settlement: Settlement) -> asyncio.Future[int]:
+        if self.is_full:
+            raise Overloaded("full")
+        self.settlements.append(settlement)
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        if not self.is_slow:
+            future.set_result(settlement.cost_nanos)
+        return future
+
+    @property
+    def entry(self) -> UsageEntry:
+        """What the one settlement says; the law is that there is one."""
+        (settlement,) = self.settlements
+        entry = UsageEntry.from_json(settlement.entry)
+        assert (settlement.request_id, settlement.wallet_id) == (entry.request_id, entry.wallet_id)
+        assert settlement.cost_nanos == entry.cost_nanos
+        assert settlement.request_id == self.admissions[0].request_id
+        return entry
+
+
+class Verifier:
+    def __init__(self) -> None:
+        self.is_bad = False
+
+    async def verify(self, key: str) -> Identity:
+        if self.is_bad:
+            raise invalid_api_key()
+        return IDENTITY
+
+
+class Rig:
+    def __init__(self, **listen: float) -> None:
+        self.listen = Listen(max_body_bytes=4096, **cast(Any, listen))
+        self.pool = Pool()
+        self.limits = FakeLimits()
+        self.verifier = Verifier()
+        self.client: MemoryClient
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator["Rig"]:
+        async def read() -> PriceSheet:
+            return PriceSheet([price(), price(model="unserved")])
+
+        prices = PriceBook(read)
+        await prices.refresh()
+        settings = route(models=("tiny", "unpriced"), api_key="sk-upstream").settings
+        routes = Routes([Route(settings, cast(Any, self.pool))])
+        served = Gateway(
+            cast(KeyVerifier, self.verifier), cast(Limits, self.limits), prices, routes, self.listen, Drain()
+        )
+        async with connected({("POST", PATH): served.chat_completions}) as self.client:
+            yield self
+
+    async def ask(self, *headers: str, **body: Any) -> Answer:
+        """A request that is answered without the upstream's doing."""
+        return await self.client.ask(post(PATH, chat_body(**body), KEY, *headers))
+
+    async def begin(self, *headers: str, **body: Any) -> ResponseSink:
+        """A request that has reached the upstream, whose part the test plays."""
+        self.client.send(post(PATH, chat_body(**body), KEY, *headers))
+        await until(lambda: bool(self.pool.sent))
+        return self.pool.sink
+
+    async def whole(self) -> Answer:
+        await until(lambda: self.client.answer().is_complete or self.client.transport.is_closed)
+        return self.client.answer()
+
+    async def has_begun(self) -> None:
+        await until(lambda: self.client.answer().status != 0)
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    async with Rig().serving() as made:
+        yield made
+
+
+async def test_a_whole_answer(rig: Rig) -> None:
+    sink = await rig.begin("X-Client-Request-Id: job-17")
+    sink.on_headers(200, JSON)
+    sink.on_body(GOOD)
+    sink.on_end()
+    answer = await rig.whole()
+    assert (answer.status, answer.body) == (200, GOOD)
+    assert (answer.headers["x-theirs"], answer.headers["x-ratelimit-limit-requests"]) == ("1", "60")
+    entry = rig.limits.entry
+    assert Decimal(answer.headers["x-farebox-cost"]).scaleb(9) == entry.cost_nanos == COST
+    assert answer.headers["x-request-id"] == str(entry.request_id)
+    assert (entry.usage_source, entry.end_reason, entry.endpoint) == ("reported", "completed", PATH)
+    assert entry.metadata["client_request_id"] == "job-17"
+
+
+async def test_what_is_sent_upstream(rig: Rig) -> None:
+    await rig.begin("X-Request-Id: theirs")
+    (sent,) = rig.pool.sent
+    assert (sent.method, sent.path, sent.body) == ("POST", "/chat/completions", chat_body())
+    passed = dict(sent.headers)
+    assert passed[b"authorization"] == b"Bearer sk-upstream"
+    assert passed[b"x-request-id"] == str(rig.limits.admissions[0].request_id).encode()
+
+
+async def test_the_hold_covers_the_most_that_the_request_can_cost(rig: Rig) -> None:
+    await rig.begin(max_tokens=1000, n=2)
+    assert rig.limits.admissions[0].hold_nanos > 2000 * price().reasoning_nanos_per_1k // 1000
+
+
+async def test_a_stream(rig: Rig) -> None:
+    sink = await rig.begin(stream=True)
+    sink.on_headers(200, EVENTS)
+    await rig.has_begun()
+    sink.on_body(CHUNK)
+    assert rig.client.answer().body == CHUNK, "at once, not when the next task runs"
+    sink.on_body(USAGE_CHUNK)
+    sink.on_body(DONE)
+    sink.on_end()
+    answer = await rig.whole()
+    assert answer.body == CHUNK + DONE, "the usage was asked for by us"
+    assert answer.headers["x-accel-buffering"] == "no" and "x-farebox-cost" not in answer.headers
+    assert (rig.limits.entry.cost_nanos, rig.limits.entry.end_reason) == (COST, "completed")
+
+
+async def test_a_stream_that_breaks_ends_in_an_error_event_and_is_charged(rig: Rig) -> None:
+    sink = await rig.begin(stream=True)
+    sink.on_headers(200, EVENTS)
+    sink.on_body(CHUNK * 3)
+    await rig.has_begun()
+    sink.on_failure(CUT)
+    answer = await rig.whole()
+    assert answer.body.startswith(CHUNK * 3 + b"data: ") and b"10.1.2.3" not in answer.body
+    assert orjson.loads(answer.body.removeprefix(CHUNK * 3)[6:])["error"]["code"] == "upstream_error"
+    entry = rig.limits.entry
+    assert (entry.usage_source, entry.output_tokens, entry.end_reason) == ("estimated", 2, "upstream_error")
+
+
+async def test_an_error_event_never_becomes_part_of_a_broken_one(rig: Rig) -> None:
+    sink = await rig.begin(stream=True, stream_options={"include_usage": True})
+    sink.on_headers(200, EVENTS)
+    sink.on_body(CHUNK + CHUNK[:20])
+    await rig.has_begun()
+    sink.on_failure(CUT)
+    *_, last, rest = (await rig.whole()).body.split(b"\n\n")
+    assert orjson.loads(last.removeprefix(b"data: "))["error"]["code"] == "upstream_error" and rest == b""
+
+
+async def test_an_upstream_that_fails_before_the_first_byte_costs_nothing(rig: Rig) -> None:
+    sink = await rig.begin(stream=True)
+    sink.on_failure(CUT)
+    answer = await rig.whole()
+    assert (answer.status, answer.json()["error"]["code"]) == (502, "upstream_error")
+    assert answer.headers["x-ratelimit-remaining-requests"] == "59"
+    entry = rig.limits.entry
+    assert (entry.cost_nanos, entry.usage_source, entry.status_code) == (0, "none", 502)
+    assert entry.error_message == "The upstream failed."
+
+
+async def test_an_upstream_that_cannot_be_reached(rig: Rig) -> None:
+    rig.pool.error = UpstreamConnectError("cannot connect to 10.1.2.3")
+    answer = await rig.ask()
+    assert answer.status == 502 and b"10.1.2.3" not in answer.body
+    assert rig.limits.entry.cost_nanos == 0
+
+
+async def test_an_answer_that_breaks_off_before_it_was_begun_is_an_error(rig: Rig) -> None:
+    sink = await rig.begin()
+    sink.on_headers(200, JSON)
+    sink.on_body(GOOD[:10])
+    sink.on_failure(CUT)
+    assert (await rig.whole()).status == 502
+    assert rig.limits.entry.cost_nanos == 0
+
+
+async def test_a_large_answer_that_breaks_off_does_not_look_whole(rig: Rig) -> None:
+    sink = await rig.begin()
+    sink.on_headers(200, JSON)
+    sink.on_body(b"x" * (2 << 20))
+    await rig.has_begun()
+    sink.on_failure(CUT)
+    await until(lambda: rig.client.transport.was_aborted)
+    assert not rig.client.answer().is_complete
+    assert rig.limits.entry.end_reason == "upstream_error"
+
+
+@pytest.mark.parametrize("status", [400, 404, 422, 429])
+async def test_the_upstreams_own_refusal_is_passed_on_and_free(rig: Rig, status: int) -> None:
+    sink = await rig.begin()
+    sink.on_headers(status, JSON)
+    sink.on_body(b'{"error": "theirs"}')
+    sink.on_end()
+    answer = await rig.whole()
+    assert (answer.status, answer.body) == (status, b'{"error": "theirs"}')
+    assert (rig.limits.entry.cost_nanos, rig.limits.entry.end_reason) == (0, "upstream_refused")
+
+
+@pytest.mark.parametrize("status", [301, 401, 407, 500, 503])
+async def test_what_is_not_for_the_client_is_not_passed_on(rig: Rig, status: int) -> None:
+    sink = await rig.begin()
+    sink.on_headers(status, JSON)
+    sink.on_body(b"sk-upstream is wrong")
+    sink.on_end()
+    answer = await rig.whole()
+    assert answer.status == 502 and b"sk-upstream" not in answer.body
+    assert (rig.limits.entry.cost_nanos, rig.limits.entry.status_code) == (0, 502)
+
+
+async def test_a_client_that_leaves_before_the_first_byte_pays_nothing(rig: Rig) -> None:
+    await rig.begin(stream=True)
+    rig.client.leave()
+    await until(lambda: bool(rig.limits.settlements))
+    assert rig.pool.handle.log == ["abort"]
+    assert (rig.limits.entry.cost_nanos, rig.limits.entry.status_code) == (0, 499)
+
+
+async def test_a_client_that_leaves_a_stream_pays_what_was_delivered(rig: Rig) -> None:
+    sink = await rig.begin(stream=True)
+    sink.on_headers(200, EVENTS)
+    sink.on_body(CHUNK * 5)
+    await rig.has_begun()
+    rig.client.leave()
+    await until(lambda: bool(rig.limits.settlements))
+    assert rig.pool.handle.log == ["abort"]
+    entry = rig.limits.entry
+    assert (entry.end_reason, entry.output_tokens, entry.usage_source) == ("client_left", 4, "estimated")
+
+
+async def test_a_client_that_leaves_while_room_is_asked_for_owes_nothing(rig: Rig) -> None:
+    rig.limits.admitting.clear()
+    rig.client.send(post(PATH, chat_body(), KEY))
+    await until(lambda: bool(rig.limits.admissions))
+    rig.client.leave()
+    rig.limits.admitting.set()
+    await asyncio.sleep(0)
+    assert rig.limits.settlements == [] and rig.pool.sent == []
+
+
+async def test_a_slow_client_slows_the_upstream_until_it_reads_on(rig: Rig) -> None:
+    sink = await rig.begin(stream=True)
+    sink.on_headers(200, EVENTS)
+    await rig.has_begun()
+    rig.client.transport.buffered = 1 << 20
+    rig.client.protocol.pause_writing()
+    sink.on_body(CHUNK)
+    assert rig.pool.handle.log == ["pause"]
+    rig.client.transport.buffered = 0
+    rig.client.protocol.resume_writing()
+    await until(lambda: rig.pool.handle.log == ["pause", "resume"])
+    sink.on_end()
+    assert (await rig.whole()).body == CHUNK
+
+
+async def test_a_client_that_stops_reading_is_cut_off_and_charged() -> None:
+    async with Rig(client_stall_timeout_s=0.001).serving() as rig:
+        sink = await rig.begin(stream=True)
+        sink.on_headers(200, EVENTS)
+        await rig.has_begun()
+        rig.client.transport.buffered = 1 << 20
+        rig.client.protocol.pause_writing()
+        sink.on_body(CHUNK * 3)
+        await until(lambda: rig.client.transport.was_aborted)
+        await until(lambda: bool(rig.limits.settlements))
+    assert rig.pool.handle.log == ["pause", "abort"]
+    assert (rig.limits.entry.end_reason, rig.limits.entry.output_tokens) == ("client_left", 2)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({"model": "unheard-of"}, 404, "model_not_found"),
+        ({"model": "unserved"}, 404, "model_not_found"),
+        ({"model": "unpriced"}, 404, "model_not_priced"),
+        ({"n": 0}, 400, "invalid_request_error"),
+        ({"padding": "x" * 5000}, 413, "request_too_large"),
+    ],
+)
+async def test_a_bad_request_takes_nothing(rig: Rig, body: dict[str, Any], status: int, code: str) -> None:
+    answer = await rig.ask(**body)
+    assert (answer.status, answer.json()["error"]["code"]) == (status, code)
+    assert UUID(answer.headers["x-request-id"]).version == 7
+    assert rig.limits.admissions == [] and rig.limits.settlements == []
+
+
+async def test_a_bad_key_is_refused_before_the_body_is_looked_at(rig: Rig) -> None:
+    rig.verifier.is_bad = True
+    answer = await rig.ask(n=0)
+    assert answer.status == 401 and "x-ratelimit-limit-requests" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "shows_limits"),
+    [
+        (Outcome.KEY_REFUSED, 401, False),
+        (Outcome.OVER_MINUTE, 429, True),
+        (Outcome.OVER_DAY, 429, True),
+        (Outcome.NO_FUNDS, 402, True),
+    ],
+)
+async def test_who_is_not_admitted_owes_nothing(rig: Rig, outcome: Outcome, status: int, shows_limits: bool) -> None:
+    assert isinstance(rig.limits.decision, Decision)
+    rig.limits.decision = replace(rig.limits.decision, outcome=outcome)
+    answer = await rig.ask()
+    assert answer.status == status
+    assert ("x-ratelimit-limit-requests" in answer.headers) == shows_limits
+    assert rig.limits.settlements == [] and rig.pool.sent == []
+
+
+async def test_limits_away(rig: Rig) -> None:
+    rig.limits.decision = LimitsUnavailable("gone", 1_000)
+    answer = await rig.ask()
+    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+    assert rig.limits.settlements == []
+
+
+async def test_a_slow_settlement_delays_an_answer_only_so_long(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway, "_SETTLE_WAIT_S", 0.001)
+    rig.limits.is_slow = True
+    sink = await rig.begin()
+    sink.on_headers(200, JSON)
+    sink.on_body(GOOD)
+    sink.on_end()
+    assert (await rig.whole()).status == 200
+
+
+async def test_a_settlement_that_finds_no_room_does_not_take_the_answer_away(rig: Rig) -> None:
+    rig.limits.is_full = True
+    sink = await rig.begin()
+    sink.on_headers(200, JSON)
+    sink.on_body(GOOD)
+    sink.on_end()
+    assert (await rig.whole()).body == GOOD
+
+
+async def test_a_client_id_that_is_no_text_does_not_stop_the_settlement(rig: Rig) -> None:
+    sink = await rig.begin("X-Client-Request-Id: \xff\xfe", stream=True)
+    sink.on_headers(200, EVENTS)
+    sink.on_body(CHUNK + USAGE_CHUNK + DONE)
+    sink.on_end()
+    assert (await rig.whole()).body == CHUNK + DONE
+    assert rig.limits.entry.cost_nanos == COST
+
+
+async def test_a_fault_of_ours_lets_the_hold_go(rig: Rig) -> None:
+    async def faulty(request: UpstreamRequest, sink: ResponseSink) -> ResponseHandle:
+        raise RuntimeError("a fault")
+
+    rig.pool.send = faulty  # type: ignore[method-assign]  # the fault is played
+    answer = await rig.ask()
+    assert (answer.status, answer.json()["error"]["code"]) == (500, "internal_error")
+    assert (rig.limits.entry.cost_nanos, rig.limits.entry.status_code) == (0, 500)

@@ -1,0 +1,97 @@
+"""`GET /v1/models`: what this key may use, for who has a good key."""
+
+from typing import cast
+from uuid import UUID
+
+import pytest
+
+from metering.admission import Limits, LimitsUnavailable
+from metering.pricing import PriceSheet
+from proxy.failures import Failure, invalid_api_key
+from proxy.keys import Identity, KeyVerifier
+from proxy.models import ModelList
+from proxy.prices import PriceBook
+from proxy.routing import Routes
+from tests.support.calls import IDENTITY, price, route
+from tests.support.memory_http import Answer, connected, get
+
+
+class Verifier:
+    def __init__(self) -> None:
+        self.failure: Failure | None = None
+        self.seen: list[str] = []
+
+    async def verify(self, key: str) -> Identity:
+        self.seen.append(key)
+        if self.failure is not None:
+            raise self.failure
+        return IDENTITY
+
+
+class KeyStates:
+    """The one question that is asked of the limits."""
+
+    def __init__(self) -> None:
+        self.answer: bool | Exception = True
+
+    async def key_is_good(self, key_id: UUID, wallet_id: UUID, now_ms: int) -> bool:
+        assert (key_id, wallet_id) == (IDENTITY.key_id, IDENTITY.wallet_id) and now_ms > 0
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+class Rig:
+    def __init__(self) -> None:
+        self.verifier, self.limits = Verifier(), KeyStates()
+
+    async def ask(self, *headers: str) -> Answer:
+        sheet = PriceSheet([price(model="tiny"), price(model="large"), price(model="served-by-nobody")])
+
+        async def read() -> PriceSheet:
+            return sheet
+
+        prices = PriceBook(read)
+        await prices.refresh()
+        routes = Routes([route(models=("tiny", "large", "without-a-price"))])
+        models = ModelList(cast(KeyVerifier, self.verifier), cast(Limits, self.limits), prices, routes)
+        async with connected({("GET", "/v1/models"): models.list}) as client:
+            return await client.ask(get("/v1/models", *headers))
+
+
+GOOD = "Authorization: Bearer pp_live-x"
+
+
+async def test_what_has_a_price_and_somebody_who_serves_it() -> None:
+    rig = Rig()
+    answer = await rig.ask(GOOD)
+    assert answer.status == 200 and rig.verifier.seen == ["pp_live-x"]
+    assert answer.json()["object"] == "list"
+    assert [model["id"] for model in answer.json()["data"]] == ["large", "tiny"]
+    assert {model["object"] for model in answer.json()["data"]} == {"model"}
+    assert UUID(answer.headers["x-request-id"]).version == 7
+
+
+async def test_without_a_key() -> None:
+    answer = await Rig().ask()
+    assert (answer.status, answer.json()["error"]["code"]) == (401, "missing_api_key")
+    assert "x-request-id" in answer.headers
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["revoked", "unknown"])
+async def test_with_a_bad_key(is_known: bool) -> None:
+    rig = Rig()
+    if is_known:
+        rig.limits.answer = False
+    else:
+        rig.verifier.failure = invalid_api_key()
+    answer = await rig.ask(GOOD)
+    assert (answer.status, answer.body) == (401, invalid_api_key().body())
+
+
+async def test_while_the_limits_are_away() -> None:
+    rig = Rig()
+    rig.limits.answer = LimitsUnavailable("gone", 1_000)
+    answer = await rig.ask(GOOD)
+    assert (answer.status, answer.json()["error"]["code"]) == (503, "limits_unavailable")
+    assert answer.headers["retry-after"] == "1"

@@ -1,0 +1,32 @@
+"""Short timeouts, and nothing is tried again behind our back. No server is needed: nothing is connected."""
+
+import pytest
+from redis.asyncio.connection import Connection
+from redis.exceptions import ConnectionError as RedisGone
+
+from proxy.redis_client import connect
+
+
+async def test_every_wait_is_bounded() -> None:
+    client = connect("redis://127.0.0.1:1/0", timeout_s=0.25)
+    pool = client.connection_pool
+    assert pool.max_connections == 16
+    options = pool.connection_kwargs
+    assert (options["socket_timeout"], options["socket_connect_timeout"]) == (0.25, 0.25)
+    await client.aclose()
+
+
+async def test_a_call_that_fails_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An admission that ran twice would hold twice."""
+    attempts = []
+
+    async def fail(connection: Connection) -> None:
+        attempts.append(connection)
+        raise RedisGone("gone")
+
+    monkeypatch.setattr(Connection, "_connect", fail)
+    client = connect("redis://127.0.0.1:1/0", timeout_s=0.25)
+    with pytest.raises(RedisGone):
+        await client.ping()
+    assert len(attempts) == 1
+    await client.aclose()

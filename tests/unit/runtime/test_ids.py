@@ -1,0 +1,30 @@
+from uuid import RFC_4122, UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.ids import new_request_id, time_of_ms
+
+times_ms = st.integers(0, 2**48 - 1)
+
+
+def test_the_example_of_the_standard() -> None:
+    """RFC 9562, appendix A.6."""
+    random = ((0xCC3 << 62) | 0x18C4DC0C0C07398F).to_bytes(10)
+    assert new_request_id(0x017F22E279B0, random) == UUID("017f22e2-79b0-7cc3-98c4-dc0c0c07398f")
+
+
+@given(times_ms, st.binary(min_size=10, max_size=10))
+def test_an_id_carries_its_time_version_and_variant(now_ms: int, random: bytes) -> None:
+    made = new_request_id(now_ms, random)
+    assert (time_of_ms(made), made.version, made.variant) == (now_ms, 7, RFC_4122)
+
+
+@given(times_ms, times_ms)
+def test_ids_sort_by_their_time(one_ms: int, other_ms: int) -> None:
+    if one_ms < other_ms:
+        assert new_request_id(one_ms) < new_request_id(other_ms)
+
+
+def test_no_two_are_alike() -> None:
+    assert len({new_request_id(1) for _ in range(10_000)}) == 10_000
