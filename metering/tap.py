@@ -22,9 +22,9 @@ _ANSWER_TAIL_BYTES = 64 << 10
 
 _CHUNK_MARK = b'"choices"'
 _COMPACT_NULL = b',"usage":null'
-# The brace before the end of an event closes the chunk itself: this null is the chunk's own, wherever it is found.
-_LAST_NULL = b',"usage":null}\n\n'
-_WITHOUT_LAST_NULL = b"}\n\n"
+# The brace before the end of an event closes the chunk itself: this null is the chunk's own. OpenAI's is the last but
+# one, before a string of random length (`obfuscation`).
+_OWN_NULL = re.compile(rb',"usage":null(?=(?:,"\w+":"\w*")?\}\n\n)')
 _USAGE_KEY = b'"usage"'
 _READABLE = (_USAGE_KEY, b'"error"', b"[DONE]")
 _DONE = b"[DONE]"
@@ -76,7 +76,8 @@ class StreamTap:
             return data
         if not self.remove_usage:
             return data if keys == data.count(_COMPACT_NULL) else None
-        return data.replace(_LAST_NULL, _WITHOUT_LAST_NULL) if keys == data.count(_LAST_NULL) else None
+        kept, removed = _OWN_NULL.subn(b"", data)
+        return kept if removed == keys else None
 
     def _read_events(self, data: bytes) -> bytes:
         events, rest = split_events(self._rest + data if self._rest else data)

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from metering.chat import Outgoing, outgoing
 from proxy.failures import invalid_request
 
 _MAX_MODEL_CHARS = 256
@@ -19,10 +20,11 @@ _MAX_CHOICES = 128
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """`raw` are the client's bytes, `fields` what they parse to."""
+    """`raw` are the client's bytes, `fields` what they parse to, `sent` what goes upstream for them."""
 
     raw: bytes
     fields: dict[str, Any]
+    sent: Outgoing
     model: str
     is_stream: bool
 
@@ -51,7 +53,12 @@ def parse(raw: bytes) -> ChatRequest:
     _check_count(fields, "max_tokens", _MAX_OUTPUT_TOKENS)
     _check_count(fields, "max_completion_tokens", _MAX_OUTPUT_TOKENS)
     _check_count(fields, "n", _MAX_CHOICES)
-    return ChatRequest(raw, fields, model, stream is True)
+    try:
+        sent = outgoing(raw, fields)
+    except orjson.JSONEncodeError:
+        # the parser goes deeper than the writer, which is needed where the body could be read in two ways
+        raise invalid_request("The body is nested too deeply.") from None
+    return ChatRequest(raw, fields, sent, model, stream is True)
 
 
 def _check_count(fields: dict[str, Any], name: str, largest: int) -> None:

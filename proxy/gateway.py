@@ -14,7 +14,6 @@ from ledger.entries import UsageEntry
 from ledger.money import MAX_NANOS, format_dollars
 from metering.admission import Admission, Decision, Limits, LimitsUnavailable, Settlement
 from metering.bucket import Bucket
-from metering.chat import outgoing
 from metering.estimate import bound
 from metering.model import Outcome
 from metering.pricing import Price, worst_cost_nanos
@@ -156,7 +155,7 @@ class Call:
                 return await self._finish()
 
     async def _send(self, admitted: Admitted) -> None:
-        sent = outgoing(admitted.chat.raw, admitted.chat.fields)
+        sent = admitted.chat.sent
         passed = headers.to_upstream(
             self._request.raw_headers, credential=admitted.route.credential, request_id=str(self._request_id)
         )

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -106,7 +107,10 @@ async def raw_exchange(url: str, data: bytes) -> bytes:
         writer.write(data)
         return await reader.read()
     finally:
-        writer.close()
+        # what the server never read is still to be sent: close() would wait for that, and so outlive the loop
+        writer.transport.abort()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 def raw_post(body: dict[str, Any], version: str = "1.1", headers: str = "") -> bytes:

@@ -125,6 +125,8 @@ def test_an_event_that_says_more_than_usage_is_not_touched(event: bytes) -> None
         (b'data: {"a":1,"usage":null}\n\n', b'data: {"a":1}\n\n'),
         (b'data: {"usage":null,"a":1}\n\n', b'data: {"a":1}\n\n'),
         (b'data: {"a":1,"usage":null,"b":2}\n\n', b'data: {"a":1,"b":2}\n\n'),
+        (b'data: {"a":1,"usage":null,"obfuscation":"xY9"}\n\n', b'data: {"a":1,"obfuscation":"xY9"}\n\n'),
+        (b'data: {"a":{"usage":null,"b":"c"}}\n\n', b'data: {"a":{"usage":null,"b":"c"}}\n\n'),
         (b'data: {"a":1,"usage":null}\r\n\r\n', b'data: {"a":1}\r\n\r\n'),
         (b'data: {"a":{"b":1,"usage":null},"usage":null}\n\n', b'data: {"a":{"b":1,"usage":null}}\n\n'),
         (b'data: {"usage":null}\n\n', b"data: {}\n\n"),

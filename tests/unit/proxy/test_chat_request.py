@@ -88,3 +88,11 @@ def test_any_bytes_are_read_or_refused_with_a_400(raw: bytes) -> None:
         chat_request.parse(raw)
     except Failure as failure:
         assert failure.status == 400 and orjson.loads(failure.body())
+
+
+def test_what_could_not_be_written_anew_is_refused_before_anything_is_taken() -> None:
+    """The parser goes to a depth of 1,024, the writer to 254; the escape is why it would have to be written."""
+    deep = b"[" * 500 + b'"\\u0041"' + b"]" * 500
+    raw = b'{"model":"tiny","messages":[{"role":"user","content":"x"}],"x":' + deep + b"}"
+    assert "nested too deeply" in refusal(raw).message
+    assert chat_request.parse(raw.replace(b"\\u0041", b"A")).sent.usage_injected is False
