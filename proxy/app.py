@@ -5,20 +5,15 @@ import gc
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 
 import structlog
 from aiohttp import web
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from accounts.key_format import KeyFormat
 from accounts.prices import read_sheet
-from ledger.balances import StateMirror
-from ledger.postgres import Store
-from ledger.redis_store import RedisStore
 from metering.admission import Limits
-from proxy import redis_client
+from proxy.account_api import open_account_api
+from proxy.backends import StartError, in_short, open_backends
 from proxy.drain import Drain
 from proxy.gateway import Gateway
 from proxy.health import Health
@@ -28,76 +23,14 @@ from proxy.models import ModelList
 from proxy.prices import PriceBook
 from proxy.routing import Route, Routes
 from proxy.upstream.pool import PoolLimits, UpstreamPool, parse_origin
-from runtime.postgres import UNAVAILABLE, Pool, create_pool
-from runtime.settings import AccountsConfig, Config, Database, Upstream
+from runtime.postgres import Pool
+from runtime.settings import Config, Upstream
 from runtime.tasks import TaskSet
 
 log = structlog.get_logger("farebox.app")
 
 # Settlements on their way to Redis when the last request has ended.
 _SETTLE_DRAIN_S = 10.0
-_START_TIMEOUT_S = 10.0
-
-
-class StartError(Exception):
-    """The process cannot serve: what is missing, in words for an operator."""
-
-
-@dataclass(frozen=True, slots=True)
-class Backends:
-    """The servers that everything stands on, and what speaks to them."""
-
-    redis: Redis
-    pool: Pool
-    store: Store
-    mirror: StateMirror
-
-
-@asynccontextmanager
-async def open_backends(
-    config: AccountsConfig, application_name: str, *, redis_timeout_s: float | None = None
-) -> AsyncIterator[Backends]:
-    """Connect to Redis and Postgres; raises StartError if one of them does not answer in time."""
-    async with AsyncExitStack() as stack:
-        timeout_s = config.redis.timeout_s if redis_timeout_s is None else redis_timeout_s
-        redis = redis_client.connect(config.redis.url.get_secret_value(), timeout_s)
-        stack.push_async_callback(redis.aclose)
-        pool = await open_pool(config.database, application_name)
-        stack.push_async_callback(pool.close)
-        await _must_answer(redis)
-        store = Store(pool)
-        url = config.database.url.get_secret_value()
-        yield Backends(redis, pool, store, StateMirror(RedisStore(redis), store, url))
-
-
-async def open_pool(database: Database, application_name: str) -> Pool:
-    """Connections to a Postgres that has answered; raises StartError."""
-    try:
-        async with asyncio.timeout(_START_TIMEOUT_S):
-            pool = await create_pool(
-                database.url.get_secret_value(),
-                max_size=database.max_connections,
-                command_timeout_s=database.timeout_s,
-                application_name=application_name,
-            )
-            await pool.fetchval("SELECT 1")
-            return pool
-    except UNAVAILABLE as error:
-        raise StartError(f"database.url: Postgres does not answer ({_short(error)})") from error
-    except Exception as error:
-        raise StartError(f"database.url: Postgres refuses ({_short(error)})") from error
-
-
-async def _must_answer(redis: Redis) -> None:
-    try:
-        async with asyncio.timeout(_START_TIMEOUT_S):
-            await redis.ping()
-    except (RedisError, OSError, TimeoutError) as error:
-        raise StartError(f"redis.url: Redis or Valkey does not answer ({_short(error)})") from error
-
-
-def _short(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".split("\n", 1)[0].rstrip(": ")
 
 
 @asynccontextmanager
@@ -124,6 +57,7 @@ async def serving(config: Config, *, reuse_port: bool = False) -> AsyncIterator[
         health = Health(backends.redis, prices, drain)
         gateway = Gateway(verifier, limits, prices, routes, config.listen, drain)
         table = route_table(gateway, ModelList(verifier, limits, prices, routes), health)
+        table |= await open_account_api(stack, config, backends)
         address = await _listen(stack, config, HttpServer(table, config.listen, drain), reuse_port)
         _settle_garbage_collection()
         log.info("serving", address=address)
@@ -163,7 +97,7 @@ async def _load_prices(pool: Pool) -> PriceBook:
         await prices.refresh()
     except Exception as error:
         raise StartError(
-            f"database.url: the prices cannot be read; is the schema there? run `farebox migrate` ({_short(error)})"
+            f"database.url: the prices cannot be read; is the schema there? run `farebox migrate` ({in_short(error)})"
         ) from error
     return prices
 

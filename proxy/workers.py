@@ -8,7 +8,8 @@ from pathlib import Path
 
 import structlog
 
-from proxy.app import StartError, stop_event
+from proxy.app import stop_event
+from proxy.backends import StartError
 from runtime.processes import Child, start_child
 from runtime.settings import Listen
 from runtime.tasks import TaskSet

@@ -17,3 +17,8 @@ ORDER BY created_at DESC, id
 -- Switch a key off for good; says whether there is such a key.
 UPDATE ai_api_keys SET is_active = false WHERE id = $1
 RETURNING id
+
+-- name: revoke_own
+-- The same for a user's own key.
+UPDATE ai_api_keys SET is_active = false WHERE id = $1 AND user_id = $2
+RETURNING id

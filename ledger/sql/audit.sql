@@ -63,6 +63,25 @@ FROM ai_usage_logs
 WHERE $1::timestamptz IS NULL OR created_at >= $1
 GROUP BY id HAVING count(*) > 1
 
+-- name: daily_sums_are_those_of_the_requests
+-- What statistics are read from is what the requests add up to.
+SELECT coalesce(u.wallet_id, d.wallet_id) AS wallet_id, NULL::uuid AS request_id,
+    format('%s, model %s, key %s: %s requests of %s tokens cost %s, summed up as %s of %s cost %s', day, model, api_key_id,
+        coalesce(u.requests, 0), coalesce(u.tokens, 0), coalesce(u.cost, 0),
+        coalesce(d.requests, 0), coalesce(d.total_tokens, 0), coalesce(d.cost, 0)) AS detail
+FROM (
+    SELECT user_id, wallet_id, api_key_id, model, (created_at AT TIME ZONE 'UTC')::date AS day,
+        count(*) AS requests, sum(total_tokens) AS tokens, sum(cost) AS cost, sum(uncollected) AS uncollected
+    FROM ai_usage_logs
+    WHERE $1::timestamptz IS NULL OR created_at >= date_trunc('day', $1 AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'
+    GROUP BY 1, 2, 3, 4, 5
+) u
+FULL JOIN (
+    SELECT * FROM ai_usage_daily WHERE $1::timestamptz IS NULL OR day >= ($1 AT TIME ZONE 'UTC')::date
+) d USING (user_id, wallet_id, day, api_key_id, model)
+WHERE (u.requests, u.tokens, u.cost, u.uncollected)
+    IS DISTINCT FROM (d.requests, d.total_tokens, d.cost, d.uncollected)
+
 -- name: no_usage_was_set_aside
 -- Events that could not be posted wait in farebox_dead_letters to be put right by hand.
 SELECT NULL::uuid AS wallet_id, NULL::uuid AS request_id, format('event %s: %s', event_id, left(reason, 200)) AS detail

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from accounts.errors import AccountsError
 from ledger.errors import LedgerError
 from ledger.migrate import MigrationError
-from proxy.app import StartError
+from proxy.backends import StartError
 from proxy.cli import accounts, audit, local, processes
 from proxy.health import farebox_version
 from runtime.config import ConfigError

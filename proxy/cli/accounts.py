@@ -18,7 +18,7 @@ from accounts.wallets import Wallets
 from ledger.entries import WalletState
 from ledger.money import format_dollars
 from metering.bucket import MAX_CAPACITY
-from proxy.app import open_backends
+from proxy.backends import open_backends
 from proxy.cli.options import Dollars, Moment, config_option, json_dollars, json_option, print_result, run
 from runtime.clock import wall_ms
 from runtime.config import load_as

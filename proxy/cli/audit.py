@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ledger.audit import RULE_NAMES, AuditReport, audit
-from proxy.app import open_pool
+from proxy.backends import open_pool
 from proxy.cli.options import Moment, config_option, json_option, print_result, progress, run
 from runtime.config import load_as
 from runtime.settings import DatabaseConfig

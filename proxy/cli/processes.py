@@ -9,7 +9,8 @@ import click
 
 from ledger.migrate import migrate
 from ledger.process import run_ledger
-from proxy.app import StartError, open_backends, open_pool, serving, stop_event
+from proxy.app import serving, stop_event
+from proxy.backends import StartError, open_backends, open_pool
 from proxy.cli.options import config_option, json_option, print_result, run
 from proxy.workers import supervise
 from runtime import logs

@@ -13,7 +13,7 @@ from accounts.keys import Keys, NewKey
 from accounts.prices import STARTING_PRICES, offer
 from accounts.wallets import Wallets
 from ledger.money import NANOS_PER_DOLLAR, Nanos
-from proxy.app import Backends
+from proxy.backends import Backends
 from proxy.local.folder import DataFolder, Secrets
 from proxy.local.servers import Servers
 from runtime.clock import wall_ms

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import orjson
 
-from proxy.app import StartError
+from proxy.backends import StartError
 
 _SECRETS = "secrets.json"
 _OWN_FILES = (_SECRETS, "config.yaml", "demo.json")

@@ -5,7 +5,7 @@ import socket
 
 import aiohttp
 
-from proxy.app import StartError
+from proxy.backends import StartError
 from proxy.local.parts import OwnProcess
 
 _READY_TIMEOUT_S = 30.0

@@ -11,7 +11,8 @@ import yaml
 
 from accounts.prices import STARTING_PRICES
 from ledger.migrate import migrate
-from proxy.app import open_backends, stop_event
+from proxy.app import stop_event
+from proxy.backends import open_backends
 from proxy.local import demo, servers
 from proxy.local.demo import Demo
 from proxy.local.folder import DataFolder, Secrets

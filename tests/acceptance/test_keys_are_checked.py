@@ -80,6 +80,14 @@ async def test_keys_that_are_not_good_all_get_the_same_answer(call: Caller, offi
         assert await office.untouched(customer)
 
 
+async def test_a_key_that_was_just_used_lets_no_other_with_its_prefix_pass(call: Caller, office: Office) -> None:
+    """What is remembered of it must be remembered by the whole of it."""
+    customer = await office.customer()
+    for wrong in (customer.key[:PREFIX_CHARS] + "x" * (len(customer.key) - PREFIX_CHARS), customer.key[:-2] + "__"):
+        assert (await call.ask(customer, ONE_TOKEN)).status == 200
+        assert_unauthorized(await call.post(ONE_TOKEN, headers={"authorization": f"Bearer {wrong}"}), "invalid_api_key")
+
+
 async def test_a_revoked_key_is_refused_on_its_very_next_request_by_every_proxy(
     call: Caller, office: Office, program: Program, second_proxy: str
 ) -> None:

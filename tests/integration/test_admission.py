@@ -1,12 +1,7 @@
-"""Limits on a real Valkey: many requests at once, keys and wallets nobody loaded yet, and a server that goes away."""
+"""Limits on a real Valkey: many requests at once, and keys and wallets that nobody has loaded yet."""
 
 import asyncio
-import os
-import signal
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack
-from pathlib import Path
-from typing import Any
+from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
 import pytest
@@ -15,55 +10,14 @@ from redis.asyncio import Redis
 from ledger.entries import KeyState, WalletState
 from ledger.redis_schema import holds_key, shard_of, usage_stream
 from ledger.redis_store import RedisStore
-from metering.admission import Admission, Limits, LimitsUnavailable, Settlement
+from metering.admission import Admission, Limits, LimitsUnavailable
 from metering.model import Outcome
 from proxy import redis_client
-from runtime.clock import monotonic_ms
-from runtime.coalesce import Overloaded
-from runtime.embedded.valkey import EmbeddedValkey
 from runtime.tasks import TaskSet
-from tests.support.ledger import cached_wallet
-from tests.support.ledger import until as until_asked
-from tests.support.waiting import until
+from tests.support.ledger import cached_wallet, until
+from tests.support.limits import BOUND_S, KEY, TIMEOUT_S, WALLET, Postgres, asking, ended, events, held
 
-WALLET = WalletState(UUID(int=1), UUID(int=2), 1_000, 0, 1)
-KEY = KeyState(UUID(int=3), WALLET.wallet_id, WALLET.user_id, True, 0, 100_000, 100_000, 1)
-PASSWORD = "none"
-TIMEOUT_S = 1.0
-BOUND_S = 30.0
 NOW_MS = 1_700_000_000_000
-
-
-class Postgres:
-    """What the loader would find there; counts what it is asked for."""
-
-    def __init__(self, redis: Redis, wallets: Sequence[WalletState] = (), keys: Sequence[KeyState] = ()) -> None:
-        self._store = RedisStore(redis)
-        self._wallets = wallets
-        self._keys = keys
-        self.asked: list[UUID] = []
-        self.error: Exception | None = None
-
-    async def push_wallets(self, ids: Sequence[UUID]) -> None:
-        self._note(ids)
-        await self._store.put_wallets([w for w in self._wallets if w.wallet_id in ids])
-
-    async def push_keys(self, ids: Sequence[UUID]) -> None:
-        self._note(ids)
-        await self._store.put_keys([k for k in self._keys if k.key_id in ids])
-
-    def _note(self, ids: Sequence[UUID]) -> None:
-        if self.error is not None:
-            raise self.error
-        self.asked += ids
-
-
-def asking(hold_nanos: int, request_id: UUID | None = None) -> Admission:
-    return Admission(request_id or uuid4(), KEY.key_id, WALLET.wallet_id, hold_nanos)
-
-
-def ended(request: Admission, cost_nanos: int, entry: bytes = b"{}") -> Settlement:
-    return Settlement(request.request_id, request.wallet_id, cost_nanos, entry)
 
 
 @pytest.fixture
@@ -92,16 +46,6 @@ async def limits(redis: Redis, postgres: Postgres) -> AsyncIterator[Limits]:
 async def script_calls(redis: Redis) -> int:
     stats = await redis.info("commandstats")
     return int(stats["cmdstat_evalsha"]["calls"])
-
-
-async def held(redis: Redis) -> tuple[int, int]:
-    """Nano-dollars held on the wallet, and the number of holds."""
-    return (await cached_wallet(redis, WALLET)).get("held", 0), await redis.hlen(holds_key(0))
-
-
-async def events(redis: Redis) -> list[dict[bytes, bytes]]:
-    found: Any = await redis.xrange(usage_stream(0))
-    return [fields for _, fields in found]
 
 
 async def test_many_at_once_travel_in_few_calls(limits: Limits, redis: Redis) -> None:
@@ -152,7 +96,7 @@ async def test_a_released_hold_leaves_no_event(limits: Limits, redis: Redis) -> 
     request = asking(100)
     await limits.admit(request)
     limits.release(request)
-    await until_asked(lambda: _holds_nothing(redis))
+    await until(lambda: _holds_nothing(redis))
     assert await redis.xlen(usage_stream(0)) == 0
 
 
@@ -190,7 +134,7 @@ async def test_the_hold_of_a_caller_that_left_is_let_go(limits: Limits, redis: R
     for caller in callers[1:]:
         caller.cancel()
     assert (await callers[0]).outcome is Outcome.ADMITTED
-    await until_asked(lambda: _holds(redis, 10, 1))
+    await until(lambda: _holds(redis, 10, 1))
     assert (await cached_wallet(redis, WALLET))["balance"] == before["balance"]
     assert await redis.xlen(usage_stream(0)) == 0
     await tasks.cancel()
@@ -206,7 +150,7 @@ async def test_a_server_that_answers_too_late_admits_nobody_and_keeps_no_hold(
         await impatient.admit(asking(10))
     await redis.client_unpause()
     assert await impatient.drain(BOUND_S) == 0
-    await until_asked(lambda: _holds_nothing(redis))
+    await until(lambda: _holds_nothing(redis))
     await slow.aclose()
 
 
@@ -243,104 +187,6 @@ async def test_each_shard_has_its_own_holds_and_events(redis: Redis) -> None:
     assert [await redis.hlen(holds_key(shard)) for shard in range(2)] == [0, 0]
     assert [await redis.xlen(usage_stream(shard)) for shard in range(2)] == [2, 2]
     assert [shard_of(w.wallet_id, 2) for w in wallets] == [0, 1, 0, 1]
-
-
-class Server:
-    """A Valkey of this test's own, which can be killed and comes back on its port with its data."""
-
-    def __init__(self, folder: Path, stack: AsyncExitStack) -> None:
-        self._folder = folder
-        self._stack = stack
-        self.clients: list[Redis] = []
-        self.now_ms = 0
-
-    async def start(self, port: int = 0) -> None:
-        self._running = await EmbeddedValkey.start(self._folder / "valkey", PASSWORD, port=port)
-
-    async def kill(self) -> None:
-        os.kill(self._running.pid, signal.SIGKILL)
-        await self._running.stop()
-
-    async def come_back(self) -> None:
-        await self.start(self._running.port)
-
-    async def stop(self) -> None:
-        await self._running.stop()
-
-    def connect(self) -> Redis:
-        client = redis_client.connect(self._running.url, TIMEOUT_S)
-        self._stack.push_async_callback(client.aclose)
-        return client
-
-    async def limits(self, clock_ms: Callable[[], int] = monotonic_ms) -> tuple[Limits, Redis]:
-        client = self.connect()
-        postgres = Postgres(client, [WALLET], [KEY])
-        await postgres.push_wallets([WALLET.wallet_id])
-        await postgres.push_keys([KEY.key_id])
-        return Limits(client, postgres, clock_ms=clock_ms), client
-
-
-@pytest.fixture
-async def server(reachable_dir: Path) -> AsyncIterator[Server]:
-    async with AsyncExitStack() as stack:
-        made = Server(reachable_dir, stack)
-        await made.start()
-        stack.push_async_callback(made.stop)
-        yield made
-
-
-async def refused(limits: Limits) -> LimitsUnavailable:
-    with pytest.raises(LimitsUnavailable) as caught:
-        await limits.admit(asking(10))
-    return caught.value
-
-
-async def test_away_is_told_at_once_and_back_is_noticed(server: Server) -> None:
-    now_ms = [0]
-    limits, redis = await server.limits(lambda: now_ms[0])
-    await server.kill()
-    # a hold that may have been placed is let go: those calls fail, and are counted, too
-    while limits.is_available:
-        assert str(await refused(limits)) == "ConnectionError"
-    told = await refused(limits)
-    assert (str(told), told.retry_after_ms) == ("breaker open", 1_000)
-    now_ms[0] = 1_000
-    assert [str(await refused(limits)) for _ in range(3)] == ["ConnectionError", "breaker open", "breaker open"]
-    await server.come_back()
-    await until(lambda: limits.is_available)
-    assert (await limits.admit(asking(10))).outcome is Outcome.ADMITTED
-    assert await limits.drain(BOUND_S) == 0
-    assert await held(redis) == (10, 1)
-
-
-async def test_what_was_settled_while_the_server_was_away_arrives_once(server: Server) -> None:
-    limits, redis = await server.limits()
-    requests = [asking(1) for _ in range(300)]
-    await asyncio.gather(*map(limits.admit, requests))
-    await server.kill()
-    entries = [f"{{{n}}}".encode() for n in range(300)]
-    charges = [limits.settle(ended(r, 1, entry)) for r, entry in zip(requests, entries, strict=True)]
-    await until(lambda: not limits.is_available)
-    await server.come_back()
-    async with asyncio.timeout(BOUND_S):
-        assert await asyncio.gather(*charges) == [1] * 300
-    assert limits.is_available
-    assert sorted(event[b"entry"] for event in await events(redis)) == sorted(entries)
-    cached = await cached_wallet(redis, WALLET)
-    assert (cached["held"], cached["unposted"]) == (0, 300)
-
-
-async def test_draining_counts_what_could_not_be_brought_and_ends_it(server: Server) -> None:
-    limits, _ = await server.limits()
-    requests = [asking(1) for _ in range(300)]
-    await asyncio.gather(*map(limits.admit, requests))
-    await server.kill()
-    charges = [limits.settle(ended(request, 1)) for request in requests]
-    assert await limits.drain(0.05) == 300
-    assert all(charge.cancelled() for charge in charges)
-    with pytest.raises(Overloaded):
-        limits.settle(ended(requests[0], 1))
-    await server.come_back()
 
 
 async def _holds(redis: Redis, nanos: int, count: int) -> bool:

@@ -50,7 +50,7 @@ def named(report: AuditReport) -> dict[str, set[UUID | None]]:
 async def test_an_untouched_ledger_holds(store: Store) -> None:
     await some_history(store)
     report = await audit(store.pool)
-    assert report.holds and report.violations == () and len(report.rules) == 8
+    assert report.holds and report.violations == () and len(report.rules) == 9
     async with store.pool.acquire() as connection:
         assert (await audit(connection, since=datetime(2020, 1, 1, tzinfo=UTC))).holds
 
@@ -59,6 +59,7 @@ BALANCE = "balance_is_the_sum_of_transactions"
 COUNT = "transaction_count_is_the_number_of_transactions"
 CHAIN = "each_transaction_continues_the_one_before"
 DEBITED = "each_request_was_debited"
+DAILY = "daily_sums_are_those_of_the_requests"
 BREAKS = [
     ("UPDATE ai_wallets SET balance = balance + 1", {BALANCE}),
     ("UPDATE ai_wallets SET transaction_count = 9", {COUNT}),
@@ -67,11 +68,17 @@ BREAKS = [
     ("UPDATE ai_transactions SET balance_before = balance_before + 1, balance_after = balance_after + 1 WHERE seq = 5",
      {CHAIN}),
     ("UPDATE ai_transactions SET balance_before = 1, balance_after = amount + 1 WHERE seq = 1", {CHAIN}),
-    ("UPDATE ai_usage_logs SET cost = cost + 1 WHERE cost = 0.00000002", {DEBITED}),
-    ("UPDATE ai_usage_logs SET uncollected = cost WHERE cost = 0.00000002", {DEBITED}),
+    ("UPDATE ai_usage_logs SET cost = cost + 1 WHERE cost = 0.00000002", {DEBITED, DAILY}),
+    ("UPDATE ai_usage_logs SET uncollected = cost WHERE cost = 0.00000002", {DEBITED, DAILY}),
     ("DELETE FROM ai_transactions WHERE seq = 5", {BALANCE, COUNT}),
     ("DELETE FROM ai_transactions WHERE seq = 4", {BALANCE, COUNT, CHAIN, DEBITED}),
-    ("DELETE FROM ai_usage_logs WHERE cost = 0.00000002", {"each_debit_has_its_request"}),
+    ("DELETE FROM ai_usage_logs WHERE cost = 0.00000002", {"each_debit_has_its_request", DAILY}),
+    ("UPDATE ai_usage_daily SET requests = requests + 1", {DAILY}),
+    ("UPDATE ai_usage_daily SET cost = cost + 0.000000001", {DAILY}),
+    ("UPDATE ai_usage_daily SET uncollected = uncollected + 1", {DAILY}),
+    ("UPDATE ai_usage_daily SET total_tokens = 0", {DAILY}),
+    ("DELETE FROM ai_usage_daily", {DAILY}),
+    ("UPDATE ai_usage_daily SET model = 'another'", {DAILY}),
     ("ALTER TABLE ai_wallets DROP CONSTRAINT balance_in_range; UPDATE ai_wallets SET balance = -1",
      {BALANCE, "no_wallet_below_its_overdraft"}),
     ("ALTER TABLE ai_transactions DROP CONSTRAINT balance_follows;"
@@ -99,15 +106,15 @@ async def test_a_request_that_appears_twice_is_named(store: Store) -> None:
         f" FROM ai_usage_logs WHERE id = '{request_id}'",
     )
     report = await audit(store.pool)
-    assert report.broken == {"each_request_appears_once": 1}
-    (violation,) = report.violations
+    assert report.broken == {"each_request_appears_once": 1, DAILY: 1}
+    violation = report.violations[0]
     assert (violation.wallet_id, violation.request_id, violation.detail) == (wallet_id, request_id, "2 usage rows")
 
 
 async def test_a_request_is_named_by_its_id(store: Store) -> None:
     _, request_id = await some_history(store)
     await break_by_hand(store, f"UPDATE ai_usage_logs SET uncollected = 0.00000001 WHERE id = '{request_id}'")
-    (violation,) = (await audit(store.pool)).violations
+    violation = (await audit(store.pool)).violations[0]
     assert violation.request_id == request_id
     assert violation.detail == "collected 0.000000010, debited 0.000000020"
 
@@ -118,7 +125,7 @@ async def test_a_debit_from_another_wallet_is_named(store: Store) -> None:
     move = f"UPDATE ai_usage_logs SET wallet_id = '{other.wallet_id}', user_id = '{other.user_id}'"
     await break_by_hand(store, f"{move} WHERE id = '{request_id}'")
     assert wallet_id != other.wallet_id
-    assert named(await audit(store.pool)) == {DEBITED: {other.wallet_id}}
+    assert named(await audit(store.pool)) == {DEBITED: {other.wallet_id}, DAILY: {wallet_id, other.wallet_id}}
 
 
 async def test_events_set_aside_are_reported(store: Store) -> None:

@@ -19,7 +19,7 @@ from runtime.embedded.folder import POINTER_NAME
 from runtime.embedded.postgres import EmbeddedPostgres, remove
 from runtime.processes import start_child
 from tests.support.servers import with_database
-from tests.support.waiting import names_in, read, until, until_gone
+from tests.support.waiting import arguments_of, names_in, read, until, until_gone
 
 PASSWORD = "correct-horse"
 
@@ -91,13 +91,10 @@ async def test_the_password_is_nowhere_on_the_disk_or_in_the_arguments(reachable
     async with running(reachable_dir / "pg") as server:
         files = [path for path in (reachable_dir / "pg").rglob("*") if path.is_file()]
         holding = [path for path in files if PASSWORD.encode() in path.read_bytes()]
-        arguments = start_child(
-            ["ps", "-ww", "-o", "args=", "-p", str(server.pid)], name="ps", log_path=reachable_dir / "ps"
-        )
-        await arguments.wait()
+        arguments = arguments_of(server.pid)
     assert holding == []
-    assert "-D" in read(reachable_dir / "ps")
-    assert PASSWORD not in read(reachable_dir / "ps")
+    assert "-D" in arguments
+    assert PASSWORD not in arguments
 
 
 async def test_a_second_start_on_the_folder_is_refused(reachable_dir: Path) -> None:

@@ -14,7 +14,7 @@ from redis.exceptions import AuthenticationError
 from runtime.embedded.errors import EmbeddedServerError
 from runtime.embedded.valkey import EmbeddedValkey, remove
 from runtime.processes import start_child
-from tests.support.waiting import names_in, read, until, until_gone
+from tests.support.waiting import arguments_of, names_in, read, until, until_gone
 
 PASSWORD = "correct-\"horse'\\"
 
@@ -69,14 +69,11 @@ async def test_a_wrong_password_is_refused(tmp_path: Path) -> None:
 
 async def test_the_password_is_neither_on_the_disk_nor_in_the_arguments(tmp_path: Path) -> None:
     async with running(tmp_path / "valkey", "plain-secret") as server:
-        arguments = start_child(
-            ["ps", "-ww", "-o", "args=", "-p", str(server.pid)], name="ps", log_path=tmp_path / "ps"
-        )
-        await arguments.wait()
+        arguments = arguments_of(server.pid)
         files = [path for path in (tmp_path / "valkey").rglob("*") if path.is_file()]
         assert [path for path in files if b"plain-secret" in path.read_bytes()] == []
-    assert "valkey-server" in read(tmp_path / "ps")
-    assert "plain-secret" not in read(tmp_path / "ps")
+    assert "valkey-server" in arguments
+    assert "plain-secret" not in arguments
 
 
 async def test_a_second_start_on_the_folder_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from proxy.app import StartError
+from proxy.backends import StartError
 from proxy.local import reach
 from proxy.local.parts import OwnProcess
 from proxy.local.reach import free_port, models_of, must_be_free, until_ready

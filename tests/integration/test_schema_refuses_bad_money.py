@@ -140,7 +140,7 @@ async def test_a_transaction_that_cannot_be(connection: Connection, changes: dic
 
 @pytest.mark.parametrize(
     "rewriting",
-    ["UPDATE ai_transactions SET amount = 2", "DELETE FROM ai_transactions", "TRUNCATE ai_transactions"],
+    ["UPDATE ai_transactions SET amount = 2", "DELETE FROM ai_transactions", "TRUNCATE ai_transactions CASCADE"],
 )
 async def test_history_is_not_rewritten(connection: Connection, rewriting: str) -> None:
     await insert(connection, "ai_transactions", LINE)

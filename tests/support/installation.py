@@ -4,14 +4,15 @@ import asyncio
 import json
 import signal
 import socket
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from runtime.processes import Child, start_child
 from tests.support.program import environment
-from tests.support.waiting import UNTIL_TIMEOUT_S, read, until, until_gone
+from tests.support.waiting import UNTIL_TIMEOUT_S, arguments_of, read, until, until_gone
 
 
 def free_port() -> int:
@@ -23,15 +24,11 @@ def free_port() -> int:
 
 def descendants(pid: int) -> dict[int, str]:
     """Every process below this one: id -> command line."""
-    listed = subprocess.run(["ps", "-ww", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 2) for line in listed.splitlines()]
-    found: dict[int, str] = {}
-    parents = {pid}
-    while parents:
-        below = {int(row[0]): row[2] for row in rows if int(row[1]) in parents}
-        found |= below
-        parents = set(below)
-    return found
+    try:
+        below = psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return {}
+    return {process.pid: arguments_of(process.pid) for process in below}
 
 
 class Installation:
@@ -78,13 +75,8 @@ class Installation:
     def part(self, words: str) -> int:
         """The process id of the one part of it whose command line contains `words`."""
         assert self.child is not None
-        listed = subprocess.run(
-            ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(self.child.pid)],
-            capture_output=True,
-            text=True,
-            check=False,
-        ).stdout
-        (pid,) = [int(line.split()[0]) for line in listed.splitlines() if words in line]
+        children = [process.pid for process in psutil.Process(self.child.pid).children()]
+        (pid,) = [pid for pid in children if words in arguments_of(pid)]
         return pid
 
     async def stop(self, how: signal.Signals = signal.SIGTERM) -> int:

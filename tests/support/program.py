@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from redis.asyncio import Redis
 
+from ledger.redis_schema import usage_stream
 from runtime.processes import Child, start_child
+from tests.support.ledger import until as until_asked
 from tests.support.waiting import UNTIL_TIMEOUT_S, read, until
 
 UPSTREAM_KEY = "sk-upstream-credential-that-nobody-may-see"
@@ -72,13 +75,13 @@ class Program:
         self.base_url = ""
         self.upstream_url = self._refusing_url()
 
-    async def start(self, *, with_ledger: bool = True) -> None:
-        """The LLM server first, the others together; returns when the proxy serves."""
+    async def start(self) -> None:
+        """The LLM server first, the others together; returns when the proxy serves and the ledger works."""
         self.upstream_url = await self._start_simulator()
         self.write_config()
-        if with_ledger:
-            self.start_ledger()
+        self.start_ledger()
         self.proxy, self.base_url = await self.start_proxy()
+        await self._ledger_reads()
 
     def write_config(self) -> None:
         """For what needs the configuration and no running program."""
@@ -145,6 +148,19 @@ class Program:
         self.children.append(child)
         await until(lambda: _has(child, log_path, "listening on "))
         return log_path.read_text().split("listening on ")[1].split(",")[0]
+
+    async def _ledger_reads(self) -> None:
+        """It says nothing when it starts; the stream is there once it has asked for it."""
+        redis = Redis.from_url(self.redis_url)
+
+        async def is_there() -> bool:
+            assert self.ledger is not None and self.ledger.exit_code is None, self.logs()
+            return bool(await redis.exists(usage_stream(0)))
+
+        try:
+            await until_asked(is_there)
+        finally:
+            await redis.aclose()
 
     async def _address(self, child: Child, log_path: Path) -> str:
         await until(lambda: _has(child, log_path, '"event":"serving"'))

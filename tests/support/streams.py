@@ -59,7 +59,7 @@ def styles() -> st.SearchStrategy[Style]:
         indent=st.sampled_from([None, None, 1]),
         is_compact=st.booleans(),
         is_ascii=st.booleans(),
-        null_at=st.sampled_from([None, 0, 2, 99]),
+        null_at=st.sampled_from([None, 0, 2, 3, 99]),
         ends_stream=st.booleans(),
     )
 

@@ -1,9 +1,10 @@
 """Waiting for what another process does: asked again and again, because it cannot set an event of ours."""
 
 import asyncio
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
+
+import psutil
 
 # Not an expectation, a bound: what waits here takes milliseconds, on a busy machine perhaps seconds.
 UNTIL_TIMEOUT_S = 30.0
@@ -29,8 +30,18 @@ async def until_line(path: Path) -> str:
 
 def runs(pid: int) -> bool:
     """Whether a process runs. A zombie does not: in a container nobody may ever collect it."""
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return bool(state.stdout.strip()) and not state.stdout.startswith("Z")
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def arguments_of(pid: int) -> str:
+    """The command line of a process, as everybody on the machine can read it; empty if it has just ended."""
+    try:
+        return " ".join(psutil.Process(pid).cmdline())
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def read(path: Path) -> str:

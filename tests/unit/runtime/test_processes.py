@@ -37,9 +37,9 @@ async def test_wait_returns_the_exit_code() -> None:
 
 async def test_stop_sends_the_polite_signal_and_returns_what_the_child_made_of_it(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    child = shell("trap 'exit 3' INT; echo ready; while :; do sleep 0.01; done", log_path=log)
+    child = shell("trap 'exit 3' USR1; echo ready; while :; do sleep 0.01; done", log_path=log)
     await until_line(log)
-    assert await child.stop(signal.SIGINT) == 3
+    assert await child.stop(signal.SIGUSR1) == 3
 
 
 async def test_stop_kills_a_deaf_child_and_its_group_after_the_timeout(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from accounts.errors import KeyNotFound
 from ledger.errors import InvalidAmount
 from ledger.migrate import MigrationError
 from proxy import cli
-from proxy.app import StartError
+from proxy.backends import StartError
 from runtime.config import ConfigError
 from runtime.embedded.errors import EmbeddedServerError
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from proxy.app import StartError
+from proxy.backends import StartError
 from proxy.cli import processes
 from proxy.cli.processes import check_config, serve, simulate, worker
 from runtime.config import ConfigError

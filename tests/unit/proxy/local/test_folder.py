@@ -7,7 +7,7 @@ from uuid import UUID
 import orjson
 import pytest
 
-from proxy.app import StartError
+from proxy.backends import StartError
 from proxy.local.folder import DataFolder, Secrets
 from runtime.settings import MIN_SECRET_CHARS
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from proxy.app import StartError
+from proxy.backends import StartError
 from proxy.local import parts
 from proxy.local.parts import OwnProcess, PrivateServer, keep, keep_all
 from runtime.embedded.errors import EmbeddedServerError

@@ -1,0 +1,112 @@
+"""The table of the account API: who may call what, and what is answered when it goes wrong."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, Protocol
+
+import structlog
+from aiohttp import web
+from redis.exceptions import RedisError
+
+from accounts.api.answers import error_answer, json_answer
+from accounts.errors import AccountsError, NotAllowed, NotAuthenticated
+from accounts.identity import Caller
+from ledger.errors import InsufficientFunds, InvalidAmount, LedgerError, WalletNotFound
+from runtime.clock import wall_ms
+from runtime.ids import new_request_id
+from runtime.postgres import UNAVAILABLE
+
+log = structlog.get_logger("farebox.api")
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+_AWAY: tuple[type[BaseException], ...] = (*UNAVAILABLE, RedisError)
+_LEDGER_STATUS: Mapping[type[LedgerError], tuple[int, str]] = {
+    InvalidAmount: (400, "invalid_amount"),
+    InsufficientFunds: (400, "insufficient_funds"),
+    WalletNotFound: (404, "wallet_not_found"),
+}
+
+
+class Access(Enum):
+    """Who may call a route."""
+
+    USER = auto()
+    ADMIN = auto()
+    SIGNED = auto()  # no token: the body proves itself
+
+
+class Verifier(Protocol):
+    async def verify(self, token: str) -> Caller: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request; `caller` is None only where the access is SIGNED."""
+
+    request: web.BaseRequest
+    caller: Caller | None
+
+    @property
+    def user(self) -> Caller:
+        assert self.caller is not None, "this route takes a token"
+        return self.caller
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    method: str
+    path: str
+    access: Access
+    handle: Callable[[Call], Awaitable[Any]]
+
+
+def table(routes: list[Route], verifier: Verifier) -> dict[tuple[str, str], Handler]:
+    """The routes as the server takes them."""
+    return {(route.method, route.path): _handler(route, verifier) for route in routes}
+
+
+def _handler(route: Route, verifier: Verifier) -> Handler:
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        request_id = str(new_request_id(wall_ms()))
+        try:
+            caller = None if route.access is Access.SIGNED else await _caller(request, route.access, verifier)
+            result = await route.handle(Call(request, caller))
+        except Exception as error:
+            return _failed(error, request_id)
+        return json_answer(200, result, request_id)
+
+    return handle
+
+
+async def _caller(request: web.BaseRequest, access: Access, verifier: Verifier) -> Caller:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise NotAuthenticated("a bearer token is required")
+    caller = await verifier.verify(token.strip())
+    if access is Access.ADMIN and not caller.is_admin:
+        raise NotAllowed("this is for administrators")
+    return caller
+
+
+def _failed(error: Exception, request_id: str) -> web.StreamResponse:
+    """Every way to fail -> status, code, message. What we did not foresee is logged and not told."""
+    if isinstance(error, AccountsError):
+        return error_answer(error.status, error.code, str(error), request_id)
+    for kind, (status, code) in _LEDGER_STATUS.items():
+        if isinstance(error, kind):
+            return error_answer(status, code, _in_words(error), request_id)
+    if isinstance(error, _AWAY):
+        log.warning("api_unavailable", request_id=request_id, error=type(error).__name__)
+        return error_answer(503, "unavailable", "accounts cannot be reached right now", request_id)
+    log.error("api_failed", request_id=request_id, exc_info=error)
+    return error_answer(500, "internal_error", "Farebox failed", request_id)
+
+
+def _in_words(error: Exception) -> str:
+    return {
+        InvalidAmount: "the amount is zero, has the wrong sign, or takes the balance out of range",
+        InsufficientFunds: "the wallet would go below its overdraft",
+        WalletNotFound: "there is no such wallet",
+    }[type(error)]

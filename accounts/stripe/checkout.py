@@ -1,0 +1,115 @@
+"""A payment page for a user. Their Stripe customer is made once and remembered, however many ask at once."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+from accounts.errors import InvalidRequest, StripeRefused
+from accounts.stripe.client import StripeApi
+from accounts.stripe.events import NANOS_PER_CENT, OUR_MARK
+from ledger.money import format_dollars, to_decimal
+from ledger.postgres import Store
+from runtime.settings import Stripe
+from runtime.sql import load_queries
+
+if TYPE_CHECKING:
+    from stripe.params import CustomerCreateParams
+    from stripe.params.checkout import SessionCreateParams
+
+_QUERIES = load_queries("accounts", "sql/stripe.sql")
+# Only so that a claim of a token that is no address does not stop a payment; Stripe knows better.
+_EMAIL = re.compile(r"[!-?A-~]{1,64}@[!-?A-~]{1,255}")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutSession:
+    """Stripe's id of the session, and the address to send the user to."""
+
+    id: str
+    url: str
+
+
+class Checkout:
+    """Raises InvalidRequest, StripeUnavailable, StripeRefused; runtime.postgres.UNAVAILABLE while Postgres is away."""
+
+    def __init__(self, store: Store, api: StripeApi, settings: Stripe) -> None:
+        self._store = store
+        self._api = api
+        self._settings = settings
+
+    async def create(self, user_id: UUID, email: str | None, amount_nanos: int) -> CheckoutSession:
+        """A page on which this amount can be paid; the user's wallet is made if there is none."""
+        cents = self._cents(amount_nanos)
+        wallet = await self._store.ensure_wallet(user_id)
+        known: str | None = await self._store.pool.fetchval(_QUERIES["customer"], wallet.wallet_id)
+        customer = known or await self._make_customer(user_id, wallet.wallet_id, email, instead_of=None)
+        try:
+            return await self._open(user_id, wallet.wallet_id, customer, cents)
+        except StripeRefused as refused:
+            if refused.param != "customer" or refused.reason != "resource_missing":
+                raise
+        # Deleted at Stripe, or made with a key for test payments.
+        customer = await self._make_customer(user_id, wallet.wallet_id, email, instead_of=customer)
+        return await self._open(user_id, wallet.wallet_id, customer, cents)
+
+    def _cents(self, amount_nanos: int) -> int:
+        cents, rest = divmod(amount_nanos, NANOS_PER_CENT)
+        if rest:
+            raise InvalidRequest("amount: must be whole cents")
+        if not self._settings.min_amount <= to_decimal(amount_nanos) <= self._settings.max_amount:
+            raise InvalidRequest(
+                f"amount: must be from {self._settings.min_amount:f} to {self._settings.max_amount:f} dollars"
+            )
+        return cents
+
+    async def _make_customer(self, user_id: UUID, wallet_id: UUID, email: str | None, instead_of: str | None) -> str:
+        """The wallet's customer: ours, or that of whoever remembered theirs before us."""
+        params: CustomerCreateParams = {"metadata": _metadata(user_id, wallet_id)}
+        if email is not None and _EMAIL.fullmatch(email):
+            params["email"] = email
+        try:
+            made = await self._api.create_customer(params, _customer_key(wallet_id, params.get("email"), instead_of))
+        except StripeRefused as refused:
+            if refused.param != "email":
+                raise
+            del params["email"]
+            made = await self._api.create_customer(params, _customer_key(wallet_id, None, instead_of))
+        pool = self._store.pool
+        remembered: str | None = await pool.fetchval(_QUERIES["remember_customer"], wallet_id, made, instead_of)
+        return remembered or await pool.fetchval(_QUERIES["customer"], wallet_id) or made
+
+    async def _open(self, user_id: UUID, wallet_id: UUID, customer: str, cents: int) -> CheckoutSession:
+        params = self._session(customer, cents, _metadata(user_id, wallet_id))
+        return CheckoutSession(*await self._api.create_session(params, f"farebox-checkout-{uuid4()}"))
+
+    def _session(self, customer: str, cents: int, metadata: dict[str, str]) -> "SessionCreateParams":
+        product = f"{self._settings.product_name} ({format_dollars(cents * NANOS_PER_CENT)} USD)"
+        return {
+            "mode": "payment",
+            "customer": customer,
+            "client_reference_id": metadata["user_id"],
+            "line_items": [
+                {
+                    "quantity": 1,
+                    "price_data": {"currency": "usd", "unit_amount": cents, "product_data": {"name": product}},
+                }
+            ],
+            # in dollars whatever the payer's card is in: the session's amount is what is credited
+            "adaptive_pricing": {"enabled": False},
+            "metadata": metadata,
+            "payment_intent_data": {"metadata": metadata},
+            "success_url": self._settings.success_url,
+            "cancel_url": self._settings.cancel_url,
+        }
+
+
+def _metadata(user_id: UUID, wallet_id: UUID) -> dict[str, str]:
+    return {"farebox": OUR_MARK, "user_id": str(user_id), "wallet_id": str(wallet_id)}
+
+
+def _customer_key(wallet_id: UUID, email: str | None, instead_of: str | None) -> str:
+    """The same for all who ask for the same: Stripe refuses a key that comes again with other parameters."""
+    asked_for = hashlib.sha256(f"{email}\n{instead_of}".encode()).hexdigest()[:16]
+    return f"farebox-customer-{wallet_id}-{asked_for}"
