@@ -87,3 +87,17 @@ WHERE (u.requests, u.tokens, u.cost, u.uncollected)
 SELECT NULL::uuid AS wallet_id, NULL::uuid AS request_id, format('event %s: %s', event_id, left(reason, 200)) AS detail
 FROM farebox_dead_letters
 WHERE $1::timestamptz IS NULL OR created_at >= $1
+
+-- name: each_stripe_payment_was_credited_once
+-- A payment's topup is its amount, and what it says went back are its refunds.
+SELECT p.wallet_id, NULL::uuid AS request_id,
+    format('payment %s: credited %s, topup %s; taken back %s, refunds %s',
+        coalesce(p.session_id, p.payment_intent_id), p.credited, t.amount, p.taken_back, coalesce(-r.total, 0)) AS detail
+FROM farebox_stripe_payments p
+LEFT JOIN ai_transactions t ON t.id = p.transaction_id AND t.type = 'topup' AND t.wallet_id = p.wallet_id
+LEFT JOIN (
+    SELECT metadata ->> 'stripe_payment' AS payment, sum(amount) AS total
+    FROM ai_transactions WHERE type = 'refund' AND metadata ? 'stripe_payment' GROUP BY 1
+) r ON r.payment = p.id::text
+WHERE (t.amount IS DISTINCT FROM p.credited OR p.taken_back <> coalesce(-r.total, 0))
+    AND ($1::timestamptz IS NULL OR p.updated_at >= $1)

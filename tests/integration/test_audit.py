@@ -50,7 +50,7 @@ def named(report: AuditReport) -> dict[str, set[UUID | None]]:
 async def test_an_untouched_ledger_holds(store: Store) -> None:
     await some_history(store)
     report = await audit(store.pool)
-    assert report.holds and report.violations == () and len(report.rules) == 9
+    assert report.holds and report.violations == () and len(report.rules) == 10
     async with store.pool.acquire() as connection:
         assert (await audit(connection, since=datetime(2020, 1, 1, tzinfo=UTC))).holds
 
@@ -59,6 +59,7 @@ BALANCE = "balance_is_the_sum_of_transactions"
 COUNT = "transaction_count_is_the_number_of_transactions"
 CHAIN = "each_transaction_continues_the_one_before"
 DEBITED = "each_request_was_debited"
+PAID = "each_stripe_payment_was_credited_once"
 DAILY = "daily_sums_are_those_of_the_requests"
 BREAKS = [
     ("UPDATE ai_wallets SET balance = balance + 1", {BALANCE}),
@@ -78,6 +79,8 @@ BREAKS = [
     ("UPDATE ai_usage_daily SET uncollected = uncollected + 1", {DAILY}),
     ("UPDATE ai_usage_daily SET total_tokens = 0", {DAILY}),
     ("DELETE FROM ai_usage_daily", {DAILY}),
+    ("INSERT INTO farebox_stripe_payments (session_id, wallet_id, user_id, credited, transaction_id)"
+     " SELECT 'cs_1', wallet_id, user_id, 5, id FROM ai_transactions WHERE type <> 'topup' LIMIT 1", {PAID}),
     ("UPDATE ai_usage_daily SET model = 'another'", {DAILY}),
     ("ALTER TABLE ai_wallets DROP CONSTRAINT balance_in_range; UPDATE ai_wallets SET balance = -1",
      {BALANCE, "no_wallet_below_its_overdraft"}),

@@ -271,20 +271,20 @@ async def run(url: str, *statements: str) -> None:
 async def test_databases_of_one_server_may_be_migrated_at_once(server: EmbeddedPostgres) -> None:
     names = [f"shop_{n}" for n in range(4)]
     await run(server.url, *(f"CREATE DATABASE {name}" for name in names))
-    connection = await asyncpg.connect(server.url)
+    maker, watcher = [await asyncpg.connect(server.url) for _ in range(2)]
 
     async def all_wait() -> bool:
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname LIKE 'shop%'"
-        return bool(await connection.fetchval(waiting) == len(names))
+        return bool(await watcher.fetchval(waiting) == len(names))
 
     try:
-        async with asyncio.TaskGroup() as group:
-            async with connection.transaction():  # somebody else is making the role, so that all come to that point
-                await connection.execute("CREATE ROLE farebox_user NOLOGIN")
-                migrations = [group.create_task(migrate(with_database(server.url, name))) for name in names]
-                await until(all_wait)
+        async with asyncio.TaskGroup() as group, maker.transaction():
+            await maker.execute("CREATE ROLE farebox_user NOLOGIN")  # so that all come to this point at once
+            migrations = [group.create_task(migrate(with_database(server.url, name))) for name in names]
+            await until(all_wait)
     finally:
-        await connection.close()
+        await maker.close()
+        await watcher.close()
     assert [len(migration.result()) for migration in migrations] == [len(read_migrations())] * len(names)
 
 
