@@ -1,7 +1,7 @@
 """What the fields of a request may be. Strict: a number in quotes is no number, an unknown field is a mistake."""
 
 import unicodedata
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
@@ -62,8 +62,18 @@ def _moment(value: Any) -> datetime:
     raise ValueError("must be a date or time as ISO 8601")
 
 
+def _end(value: Any) -> datetime:
+    """The end of a period: a date alone means that the day is in it."""
+    moment = _moment(value)
+    try:
+        return moment + timedelta(days=1) if len(value) == len("2026-11-22") else moment
+    except OverflowError:
+        raise ValueError("must be a date before the end of time") from None
+
+
 Amount = Annotated[int, BeforeValidator(_amount)]
 Id = Annotated[UUID, BeforeValidator(_uuid)]
 Moment = Annotated[datetime, BeforeValidator(_moment)]
+End = Annotated[datetime, BeforeValidator(_end)]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS), AfterValidator(_text)]
 Description = Annotated[str, Field(min_length=1, max_length=MAX_DESCRIPTION_CHARS), AfterValidator(_text)]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from accounts.api.answers import dollars
-from accounts.api.fields import Body, Moment
+from accounts.api.fields import Body, End, Moment
 from accounts.api.requests import parse_query
 from accounts.api.router import Access, Call, Route
 from accounts.filters import Filter
@@ -17,7 +17,7 @@ class WalletQuery(Body):
     limit: int = LATEST_LINES
     offset: int = 0
     startDate: Moment | None = None
-    endDate: Moment | None = None
+    endDate: End | None = None
     model: str | int | None = None
 
 

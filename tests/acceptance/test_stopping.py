@@ -18,7 +18,8 @@ from tests.support.waiting import UNTIL_TIMEOUT_S, until_gone
 
 TOKENS = 60
 STREAMS = 20
-PACED: dict[str, Any] = chat(simulate={"tokens": TOKENS, "chunk_delay_ms": 20}, stream=True)
+# They last four seconds: longer than a proxy that waits for nobody takes to end.
+PACED: dict[str, Any] = chat(simulate={"tokens": TOKENS, "chunk_delay_ms": 65}, stream=True)
 ENDLESS: dict[str, Any] = chat(simulate={"tokens": 100_000, "chunk_delay_ms": 20}, stream=True)
 
 

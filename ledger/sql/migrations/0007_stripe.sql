@@ -46,3 +46,8 @@ CREATE TABLE farebox_stripe_claims (
 CREATE INDEX farebox_stripe_claims_payment_intent ON farebox_stripe_claims (payment_intent_id);
 COMMENT ON TABLE farebox_stripe_claims IS 'what is wanted back: a charge''s total of refunds, a refund, a dispute';
 COMMENT ON COLUMN farebox_stripe_claims.is_dropped IS 'the refund failed, the dispute was won';
+
+-- No policy: nobody but the owner. Where every new table is granted to a public role (Supabase), this keeps them closed.
+ALTER TABLE farebox_stripe_events ENABLE ROW LEVEL SECURITY;
+ALTER TABLE farebox_stripe_payments ENABLE ROW LEVEL SECURITY;
+ALTER TABLE farebox_stripe_claims ENABLE ROW LEVEL SECURITY;

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from accounts.api.fields import MAX_NAME_CHARS, Amount, Body, Id, Moment, Name
+from accounts.api.fields import MAX_NAME_CHARS, Amount, Body, End, Id, Moment, Name
 from ledger.money import MAX_NANOS, format_dollars
 
 
@@ -90,6 +90,17 @@ def test_what_is_no_id(text: Any) -> None:
 )
 def test_a_moment_without_an_offset_is_in_utc(text: str, moment: datetime) -> None:
     assert When(at=text).at == moment  # type: ignore[arg-type]
+
+
+class Until(Body):
+    end: End
+
+
+def test_a_period_that_ends_on_a_day_has_that_day_in_it() -> None:
+    assert Until(end="2026-11-22").end == datetime(2026, 11, 23, tzinfo=UTC)  # type: ignore[arg-type]
+    with pytest.raises(ValidationError):
+        Until(end="9999-12-31")  # type: ignore[arg-type]
+    assert Until(end="2026-11-22T00:00:00").end == datetime(2026, 11, 22, tzinfo=UTC)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("text", ["", "x", 5, None, "2026-13-01", "0001-01-01T00:00:00+14:00"], ids=repr)
