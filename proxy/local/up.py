@@ -81,6 +81,7 @@ class Installation:
             "redis": {"url": started.redis_url},
             "keys": {"pepper": secrets.key_pepper},
             "identity": {"jwt_secret": secrets.jwt_secret, "admin_user_ids": [secrets.admin_id]},
+            "stripe": {"webhook_secrets": [secrets.stripe_webhook_secret]},
             "upstreams": [{"url": upstream_url, "kind": self.wanted.upstream_kind, "models": models}],
         }
         return self.folder.write_private("config.yaml", yaml.safe_dump(settings, sort_keys=False).encode())
