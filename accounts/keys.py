@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from accounts.key_format import KeyFormat, hash_key, lookup_prefix
-from runtime.postgres import Pool
+from runtime.postgres import Connection, Pool
 from runtime.sql import load_queries
 
 QUERIES = load_queries("accounts", "sql/keys.sql")
@@ -57,19 +57,8 @@ class Keys:
 
     async def create(self, wanted: NewKey) -> tuple[str, ApiKey]:
         """A new key and its row; the user's wallet is made if there is none."""
-        key = self._format.mint()
-        key_hash = await asyncio.to_thread(hash_key, key, self._bcrypt_cost)
-        row = await self._pool.fetchrow(
-            QUERIES["insert"],
-            wanted.user_id,
-            lookup_prefix(key),
-            key_hash,
-            wanted.name,
-            wanted.requests_per_minute,
-            wanted.requests_per_day,
-            wanted.expires_at,
-        )
-        return key, api_key(row)
+        key, key_hash = await mint(self._format, self._bcrypt_cost)
+        return key, await insert(self._pool, wanted, key, key_hash)
 
     async def of_user(self, user_id: UUID) -> list[ApiKey]:
         """Newest first."""
@@ -86,3 +75,24 @@ class Keys:
 
 def api_key(row: Any) -> ApiKey:
     return ApiKey(**dict(row))
+
+
+async def mint(key_format: KeyFormat, bcrypt_cost: int) -> tuple[str, str]:
+    """A new key and its hash, which is made in a thread."""
+    key = key_format.mint()
+    return key, await asyncio.to_thread(hash_key, key, bcrypt_cost)
+
+
+async def insert(connection: "Connection | Pool", wanted: NewKey, key: str, key_hash: str) -> ApiKey:
+    """Keep what may be kept of a new key."""
+    row = await connection.fetchrow(
+        QUERIES["insert"],
+        wanted.user_id,
+        lookup_prefix(key),
+        key_hash,
+        wanted.name,
+        wanted.requests_per_minute,
+        wanted.requests_per_day,
+        wanted.expires_at,
+    )
+    return api_key(row)

@@ -1,11 +1,10 @@
 """A user's own keys, read and changed under that user's database role: a wrong query here finds nobody else's."""
 
-import asyncio
 from uuid import UUID
 
 from accounts.as_user import as_user
-from accounts.key_format import KeyFormat, hash_key, lookup_prefix
-from accounts.keys import QUERIES, ApiKey, Mirror, NewKey, api_key
+from accounts.key_format import KeyFormat
+from accounts.keys import QUERIES, ApiKey, Mirror, NewKey, api_key, insert, mint
 from ledger.postgres import Store
 
 
@@ -26,20 +25,9 @@ class UserKeys:
     async def create(self, wanted: NewKey) -> tuple[str, ApiKey]:
         """A new key and its row; the user's wallet is made if there is none."""
         await self._store.ensure_wallet(wanted.user_id)
-        key = self._format.mint()
-        key_hash = await asyncio.to_thread(hash_key, key, self._bcrypt_cost)
+        key, key_hash = await mint(self._format, self._bcrypt_cost)
         async with as_user(self._store.pool, wanted.user_id) as connection:
-            row = await connection.fetchrow(
-                QUERIES["insert"],
-                wanted.user_id,
-                lookup_prefix(key),
-                key_hash,
-                wanted.name,
-                wanted.requests_per_minute,
-                wanted.requests_per_day,
-                wanted.expires_at,
-            )
-        return key, api_key(row)
+            return key, await insert(connection, wanted, key, key_hash)
 
     async def revoke(self, user_id: UUID, key_id: UUID) -> bool:
         """Refused by every proxy from its next request on, before this returns; False: the user has no such key."""
