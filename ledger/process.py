@@ -45,6 +45,7 @@ async def run_ledger(
     ]
     running.append(tasks.spawn(mirror.run(stop), name="ledger-mirror"))
     running.append(tasks.spawn(keep_partitions(store, stop), name="ledger-partitions"))
+    log.info("ledger_running", consumer=consumer_name, count=shards)
     try:
         await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
     finally:
