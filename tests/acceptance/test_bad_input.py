@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -180,7 +181,10 @@ async def raw(call: Caller, sent: bytes) -> bytes:
     except ConnectionError:
         return b""
     finally:
-        writer.close()
+        # what the server never read is still to be sent: close() would wait for that, and so outlive the loop
+        writer.transport.abort()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 def assert_all_refused(answers: bytes, status: int = 400) -> None:
@@ -268,8 +272,9 @@ async def test_what_is_no_http_or_too_much_of_it_is_refused(call: Caller, line: 
 
 
 async def test_headers_without_end_are_refused(call: Caller) -> None:
-    """Each of them is small; all together are not."""
-    many = b"".join(b"x-%d: %b\r\n" % (number, b"a" * 1000) for number in range(5_000))
+    """Each of them is small; all together are not. They fit into one segment: an answer to what is still being sent
+    may be lost with the connection."""
+    many = b"".join(b"x-%d: %b\r\n" % (number, b"a" * 100) for number in range(300))
     assert_all_refused(await raw(call, b"GET /healthz HTTP/1.1\r\nhost: f\r\n" + many + b"\r\n"))
 
 
