@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 from ledger.redis_schema import holds_key, key_state_key, shard_of, usage_stream, wallet_key
 from metering.bucket import DAY_MS, MINUTE_MS, Bucket
 from metering.model import Outcome
+from runtime.backoff import Backoff
 from runtime.breaker import Breaker
 from runtime.clock import ClockMs, monotonic_ms
 from runtime.coalesce import Coalescer, Overloaded
@@ -214,7 +215,7 @@ class Limits:
         for settlement in batch:
             keys.append(wallet_key(shard, settlement.wallet_id))
             args.extend((settlement.request_id.bytes, settlement.cost_nanos, settlement.entry))
-        delay_s = _SETTLE_RETRY_FIRST_S
+        backoff = Backoff(_SETTLE_RETRY_FIRST_S, _SETTLE_RETRY_MAX_S)
         while True:
             try:
                 charges: list[int] = await self._settle_script(keys, args)
@@ -223,8 +224,7 @@ class Limits:
             except (RedisError, OSError, TimeoutError) as error:
                 self._breaker.failed(self._clock_ms())
                 log.warning("settlement_delayed", waiting=len(batch), error=type(error).__name__)
-                await asyncio.sleep(delay_s)
-                delay_s = min(2 * delay_s, _SETTLE_RETRY_MAX_S)
+                await asyncio.sleep(backoff.next_s())
 
 
 def _decision(answer: list[int]) -> Decision:

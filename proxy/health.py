@@ -10,10 +10,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from proxy.drain import Drain
-from proxy.http.answers import json_response
+from proxy.http.answers import json_response, new_id_header
 from proxy.prices import PriceBook
-from runtime.clock import wall_ms
-from runtime.ids import new_request_id
 
 _REDIS_WAIT_S = 0.5
 
@@ -55,4 +53,4 @@ class Health:
 
 
 def _answer(status: int, body: dict[str, object]) -> web.StreamResponse:
-    return json_response(status, [("x-request-id", str(new_request_id(wall_ms())))], orjson.dumps(body))
+    return json_response(status, [new_id_header()], orjson.dumps(body))

@@ -6,13 +6,12 @@ from aiohttp import web
 from metering.admission import Limits, LimitsUnavailable
 from proxy import refusals
 from proxy.failures import Failure, invalid_api_key
-from proxy.http.answers import failure_response, json_response
+from proxy.http.answers import failure_response, json_response, new_id_header
 from proxy.http.body import presented_key
 from proxy.keys import KeyVerifier
 from proxy.prices import PriceBook
 from proxy.routing import Routes
 from runtime.clock import wall_ms
-from runtime.ids import new_request_id
 
 
 class ModelList:
@@ -25,7 +24,7 @@ class ModelList:
         self._routes = routes
 
     async def list(self, request: web.BaseRequest) -> web.StreamResponse:
-        own = [("x-request-id", str(new_request_id(wall_ms())))]
+        own = [new_id_header()]
         try:
             identity = await self._verifier.verify(presented_key(request.headers))
             if not await self._limits.key_is_good(identity.key_id, identity.wallet_id, wall_ms()):

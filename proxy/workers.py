@@ -1,15 +1,13 @@
 """Several proxies on one port: the kernel spreads connections over processes that listen with SO_REUSEPORT."""
 
 import asyncio
-import os
-import socket
 import sys
 from pathlib import Path
 
 import structlog
 
 from proxy.app import stop_event
-from proxy.backends import StartError
+from proxy.local.reach import must_be_free
 from runtime.processes import Child, start_child
 from runtime.settings import Listen
 from runtime.tasks import TaskSet
@@ -21,7 +19,8 @@ _STOP_MARGIN_S = 15.0
 
 async def supervise(config: Path, listen: Listen, count: int) -> int:
     """Run `count` workers until told to stop, or until one of them ends; returns the exit code."""
-    _must_be_free(listen)
+    # with SO_REUSEPORT, listening beside a stranger would succeed and split the traffic with them
+    must_be_free(listen.host, listen.port, "listen")
     stop = stop_event()
     argv = [sys.executable, "-m", "proxy", "worker", "--config", str(config)]
     children = [start_child(argv, name=f"worker-{index}") for index in range(count)]
@@ -43,17 +42,3 @@ async def _first_to_end(children: list[Child], stop: asyncio.Event) -> Child | N
     ended = [child for task, child in waits.items() if task.done()]
     await tasks.cancel()
     return ended[0] if ended and not stop.is_set() else None
-
-
-def _must_be_free(listen: Listen) -> None:
-    """Listening with SO_REUSEPORT beside a stranger would succeed and split the traffic with them."""
-    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        if os.name == "posix":
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((listen.host, listen.port))
-        except OSError as error:
-            raise StartError(
-                f"listen: cannot listen on {listen.host} port {listen.port} ({error.strerror or error})"
-            ) from error

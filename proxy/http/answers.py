@@ -3,9 +3,16 @@
 from aiohttp import web
 
 from proxy.failures import Failure
+from runtime.clock import wall_ms
+from runtime.ids import new_request_id
 
 HeaderList = list[tuple[str, str]]
 _JSON = ("content-type", "application/json")
+
+
+def new_id_header() -> tuple[str, str]:
+    """`x-request-id` of an answer to what never became a request of somebody's."""
+    return ("x-request-id", str(new_request_id(wall_ms())))
 
 
 def whole_response(status: int, headers: HeaderList, body: bytes) -> web.Response:

@@ -16,9 +16,7 @@ from aiohttp.streams import StreamReader
 
 from proxy.drain import Drain
 from proxy.failures import Failure
-from proxy.http.answers import failure_response
-from runtime.clock import wall_ms
-from runtime.ids import new_request_id
+from proxy.http.answers import failure_response, new_id_header
 from runtime.settings import Listen
 
 log = structlog.get_logger("farebox.server")
@@ -83,7 +81,7 @@ class ConnectionHandler(web.RequestHandler):
             raise ConnectionError("the answer has begun")
         log.info("bad_http", status=status, error=type(exc).__name__ if exc else None)
         failure = _of_bad_http(status)
-        response = failure_response(failure, [_new_id()])
+        response = failure_response(failure, [new_id_header()])
         response.force_close()
         return response
 
@@ -100,12 +98,8 @@ def dispatcher(routes: Routes, drain: Drain) -> Handler:
     async def dispatch(request: web.BaseRequest) -> web.StreamResponse:
         handler = routes.get((request.method, request.path))
         if handler is None:
-            return failure_response(Failure("not_found", "There is nothing at this path."), [_new_id()])
+            return failure_response(Failure("not_found", "There is nothing at this path."), [new_id_header()])
         with drain:
             return await handler(request)
 
     return dispatch
-
-
-def _new_id() -> tuple[str, str]:
-    return ("x-request-id", str(new_request_id(wall_ms())))

@@ -3,6 +3,7 @@
 folder    the data folder: one owner at a time, secrets kept between starts, private files
 servers   Postgres and Valkey: private ones, or those that the environment names
 demo      prices, a user with a key and ten dollars, an admin, and `demo.json` that tells
-children  the processes of ours, and waiting until they are ready
+parts     what runs, and is started again if it dies
+reach     is a port free, is a server ready, which models does it have
 up        all of it in order, and down again in the reverse order
 """

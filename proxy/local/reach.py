@@ -47,14 +47,15 @@ def free_port(host: str) -> int:
         return port
 
 
-def must_be_free(host: str, port: int) -> None:
-    """Raises StartError if nobody can listen there."""
+def must_be_free(host: str, port: int, setting: str = "") -> None:
+    """Raises StartError if nobody can listen there; `setting` names what in the configuration said so."""
     with _socket(host) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise StartError(f"cannot listen on {host} port {port} ({error.strerror or error})") from error
+            named = f"{setting}: " if setting else ""
+            raise StartError(f"{named}cannot listen on {host} port {port} ({error.strerror or error})") from error
 
 
 def _socket(host: str) -> socket.socket:
