@@ -30,7 +30,7 @@ check: install-dev  ## lint, types, shape
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header -q
 lock:  ## pin all dependencies anew; needs uv
 	$(LOCK) --extra embedded --extra build -o requirements.lock
-	$(LOCK) --extra embedded --extra build --extra dev -o requirements-dev.lock
+	$(LOCK) --extra embedded --extra build --extra huggingface --extra dev -o requirements-dev.lock
 
 clean:  ## forget the virtual environment and all caches; data under .farebox stays
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

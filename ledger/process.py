@@ -1,6 +1,7 @@
 """The ledger process: writers, the mirror of balances, and the partitions of the usage log, until told to stop."""
 
 import asyncio
+from collections.abc import Mapping
 
 import structlog
 from redis.asyncio import Redis
@@ -10,6 +11,7 @@ from ledger.postgres import Store
 from ledger.redis_store import RedisStore
 from ledger.writer import LedgerWriter
 from runtime.backoff import pause
+from runtime.periodic import Job
 from runtime.postgres import FAILED
 from runtime.tasks import TaskSet
 
@@ -20,6 +22,7 @@ PARTITION_INTERVAL_S = 24 * 3600.0
 PARTITION_RETRY_S = 60.0
 # Time to finish the batch in hand: a full one takes a fraction of a second, so this is for a slow Postgres.
 STOP_TIMEOUT_S = 20.0
+_NO_JOBS: Mapping[str, Job] = {}
 
 
 async def run_ledger(
@@ -30,9 +33,10 @@ async def run_ledger(
     *,
     shards: int = 1,
     consumer_name: str,
+    jobs: Mapping[str, Job] = _NO_JOBS,
     stop_timeout_s: float = STOP_TIMEOUT_S,
 ) -> None:
-    """Runs one writer per shard and what belongs to it.
+    """Runs one writer per shard and what belongs to it; `jobs` run beside it.
 
     `consumer_name` must be this process's own among all that run; after a restart the same name continues where it
     was. If one of the parts fails in a way it does not expect, the others are stopped and its error is raised.
@@ -45,6 +49,7 @@ async def run_ledger(
     ]
     running.append(tasks.spawn(mirror.run(stop), name="ledger-mirror"))
     running.append(tasks.spawn(keep_partitions(store, stop), name="ledger-partitions"))
+    running += [tasks.spawn(_run(job, stop), name=name) for name, job in jobs.items()]
     log.info("ledger_running", consumer=consumer_name, count=shards)
     try:
         await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
@@ -55,6 +60,10 @@ async def run_ledger(
     for task in running:
         if not task.cancelled():
             task.result()  # raises what it died of
+
+
+async def _run(job: Job, stop: asyncio.Event) -> None:
+    await job(stop)
 
 
 async def keep_partitions(store: Store, stop: asyncio.Event) -> None:

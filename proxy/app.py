@@ -17,7 +17,8 @@ from proxy.backends import StartError, in_short, open_backends
 from proxy.drain import Drain
 from proxy.gateway import Gateway
 from proxy.health import Health
-from proxy.http.server import Handler, HttpServer
+from proxy.http.routes import Handler
+from proxy.http.server import HttpServer
 from proxy.keys import KeyVerifier
 from proxy.models import ModelList
 from proxy.prices import PriceBook

@@ -10,6 +10,8 @@ from aiohttp import web
 from redis.exceptions import RedisError
 
 from accounts.api.answers import error_answer, json_answer
+from accounts.api.fields import Body
+from accounts.api.shapes import Answer
 from accounts.errors import AccountsError, NotAllowed, NotAuthenticated
 from accounts.identity import Caller
 from ledger.errors import InsufficientFunds, InvalidAmount, LedgerError, WalletNotFound
@@ -43,10 +45,11 @@ class Verifier(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request; `caller` is None only where the access is SIGNED."""
+    """One request; `caller` is None only where the access is SIGNED, `path_value` is empty where a path is exact."""
 
     request: web.BaseRequest
     caller: Caller | None
+    path_value: str = ""
 
     @property
     def user(self) -> Caller:
@@ -56,10 +59,20 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Route:
+    """One operation, as it is served and as it is described (OpenAPI).
+
+    `body` and `query` are what a handler parses with `parse_body` and `parse_query`; `answer` is the shape of what it
+    returns. `{name}` may end `path`; what stood for it is `Call.path_value`. A handler that streams returns a response.
+    """
+
     method: str
     path: str
     access: Access
     handle: Callable[[Call], Awaitable[Any]]
+    summary: str = ""
+    body: type[Body] | None = None
+    query: type[Body] | None = None
+    answer: type[Answer] | None = None
 
 
 def table(routes: list[Route], verifier: Verifier) -> dict[tuple[str, str], Handler]:
@@ -68,14 +81,14 @@ def table(routes: list[Route], verifier: Verifier) -> dict[tuple[str, str], Hand
 
 
 def _handler(route: Route, verifier: Verifier) -> Handler:
-    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(request: web.BaseRequest, path_value: str = "") -> web.StreamResponse:
         request_id = str(new_request_id(wall_ms()))
         try:
             caller = None if route.access is Access.SIGNED else await _caller(request, route.access, verifier)
-            result = await route.handle(Call(request, caller))
+            result = await route.handle(Call(request, caller, path_value))
         except Exception as error:
             return _failed(error, request_id)
-        return json_answer(200, result, request_id)
+        return result if isinstance(result, web.StreamResponse) else json_answer(200, result, request_id)
 
     return handle
 

@@ -11,6 +11,7 @@ from ledger.migrate import migrate
 from ledger.process import run_ledger
 from proxy.app import serving, stop_event
 from proxy.backends import StartError, open_backends, open_pool
+from proxy.background import background_jobs
 from proxy.cli.options import config_option, json_option, print_result, run
 from proxy.workers import supervise
 from runtime import logs
@@ -69,7 +70,8 @@ def ledger(config: Path) -> None:
         async with open_backends(loaded, "farebox-ledger", redis_timeout_s=_LEDGER_REDIS_TIMEOUT_S) as backends:
             consumer = f"{socket.gethostname()}-{os.getpid()}"
             url = loaded.database.url.get_secret_value()
-            await run_ledger(backends.redis, backends.store, url, stop, consumer_name=consumer)
+            jobs = background_jobs(loaded, backends)
+            await run_ledger(backends.redis, backends.store, url, stop, consumer_name=consumer, jobs=jobs)
 
     run(work())
 

@@ -1,11 +1,10 @@
 """The HTTP server: aiohttp's low-level one, a table of routes, and an answer in the contract's shape to whatever comes.
 
-There is no framework between the parser and a handler: a request costs one look-up in a dictionary. What is not in
-the table is a 404, and nothing passes unmetered.
+There is no framework between the parser and a handler (see `routes`). What is not in the table is a 404, and nothing
+passes unmetered.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import structlog
@@ -17,12 +16,10 @@ from aiohttp.streams import StreamReader
 from proxy.drain import Drain
 from proxy.failures import Failure
 from proxy.http.answers import failure_response, new_id_header
+from proxy.http.routes import Handler, Routes, Table
 from runtime.settings import Listen
 
 log = structlog.get_logger("farebox.server")
-
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-Routes = Mapping[tuple[str, str], Handler]
 
 # Idle client connections; nginx's default.
 _KEEP_ALIVE_S = 75.0
@@ -33,7 +30,7 @@ _LAST_WRITES_S = 1.0
 class HttpServer(web.Server):
     """Makes the handler of each connection, which answers bad HTTP in our own words."""
 
-    def __init__(self, routes: Routes, listen: Listen, drain: Drain) -> None:
+    def __init__(self, table: Table, listen: Listen, drain: Drain) -> None:
         self._drain = drain
         self._limits: dict[str, Any] = {
             "max_line_size": listen.max_header_bytes,
@@ -42,7 +39,7 @@ class HttpServer(web.Server):
             "access_log": None,
         }
         self._max_body_bytes = listen.max_body_bytes
-        handler = dispatcher(routes, drain)
+        handler = dispatcher(table, drain)
         super().__init__(handler, request_factory=self._request, handler_cancellation=True, **self._limits)
 
     def __call__(self) -> web.RequestHandler:
@@ -92,11 +89,12 @@ def _of_bad_http(status: int) -> Failure:
     return Failure("invalid_http", "The request is not valid HTTP, or its request line or headers are too large.")
 
 
-def dispatcher(routes: Routes, drain: Drain) -> Handler:
+def dispatcher(table: Table, drain: Drain) -> Handler:
     """One handler over the whole table."""
+    routes = Routes(table)
 
     async def dispatch(request: web.BaseRequest) -> web.StreamResponse:
-        handler = routes.get((request.method, request.path))
+        handler = routes.find(request.method, request.path)
         if handler is None:
             return failure_response(Failure("not_found", "There is nothing at this path."), [new_id_header()])
         with drain:

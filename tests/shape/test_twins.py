@@ -48,6 +48,7 @@ EXCEPTIONS: dict[str, Instead] = {
     "ledger/writer.py": Instead("between Redis and Postgres", "tests/integration/test_writer.py"),
     "proxy/account_api.py": Instead("only puts parts together", "tests/acceptance/test_account_api.py"),
     "proxy/app.py": Instead("only puts parts together", "tests/acceptance/test_openai_client.py"),
+    "proxy/background.py": Instead("only puts parts together", "tests/integration/test_ledger_process.py"),
     "proxy/backends.py": Instead("opens connections", "tests/acceptance/test_servers_that_go_away.py"),
     "proxy/local/reach.py": Instead(NETWORK, "tests/integration/test_local_reach.py"),
     "proxy/upstream/pool.py": Instead(NETWORK, "tests/integration/test_upstream_pool.py"),

@@ -15,7 +15,8 @@ import orjson
 from aiohttp import web
 
 from proxy.drain import Drain
-from proxy.http.server import HttpServer, Routes
+from proxy.http.routes import Table
+from proxy.http.server import HttpServer
 from runtime.settings import Listen
 from tests.support.waiting import until
 
@@ -118,7 +119,7 @@ class _Sink:
 
 
 @asynccontextmanager
-async def connected(routes: Routes, listen: Listen | None = None) -> AsyncIterator[MemoryClient]:
+async def connected(routes: Table, listen: Listen | None = None) -> AsyncIterator[MemoryClient]:
     """A client of a server with these routes."""
     server = HttpServer(routes, listen or Listen(), Drain())
     client = MemoryClient(server())

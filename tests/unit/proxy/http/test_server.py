@@ -8,7 +8,7 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from proxy.http.answers import json_response
-from proxy.http.server import Routes
+from proxy.http.routes import Table
 from runtime.settings import Listen
 from tests.support.memory_http import Answer, connected, get, post
 from tests.support.waiting import until
@@ -22,7 +22,7 @@ async def broken(_request: web.BaseRequest) -> web.StreamResponse:
     raise RuntimeError("a fault of ours, with a secret in it")
 
 
-ROUTES: Routes = {("GET", "/hello"): hello, ("GET", "/broken"): broken}
+ROUTES: Table = {("GET", "/hello"): hello, ("GET", "/broken"): broken}
 LISTEN = Listen(max_header_bytes=1024)
 
 

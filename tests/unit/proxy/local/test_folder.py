@@ -9,7 +9,7 @@ import pytest
 
 from proxy.backends import StartError
 from proxy.local.folder import DataFolder, Secrets
-from runtime.settings import MIN_SECRET_CHARS
+from runtime.settings.fields import MIN_SECRET_CHARS
 
 
 @pytest.fixture

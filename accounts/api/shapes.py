@@ -1,0 +1,20 @@
+"""What the routes answer, as the description (OpenAPI) says it; the tests hold every answer to it."""
+
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+# Exact to nine decimals: read it as a decimal, not as a float.
+Dollars = Annotated[Decimal, WithJsonSchema({"type": "number", "description": "dollars, exact to nine decimals"})]
+
+
+class Answer(BaseModel):
+    """The base of every answer; a field that is not described is a mistake."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Done(Answer):
+    success: Annotated[bool, Field(description="always true: failures have another shape and status")]
+    message: str

@@ -1,0 +1,72 @@
+"""Every setting, with its type, bounds and default; `config.yaml` at the top of the tree says what each is for.
+
+    fields    addresses, secrets, durations
+    servers   listen, database, redis, log
+    accounts  keys, identity, stripe
+    upstream  the LLM servers
+
+Sections are frozen; secrets are `SecretStr`, which prints as stars.
+"""
+
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from runtime.settings.accounts import Identity, KeyPolicy, Keys, Stripe
+from runtime.settings.fields import Section
+from runtime.settings.servers import Database, Listen, Log, RedisServer
+from runtime.settings.upstream import Upstream, UpstreamKind
+
+__all__ = [
+    "AccountsConfig",
+    "Config",
+    "Database",
+    "DatabaseConfig",
+    "Identity",
+    "IdentityConfig",
+    "KeyPolicy",
+    "Keys",
+    "Listen",
+    "Log",
+    "RedisServer",
+    "Stripe",
+    "Upstream",
+    "UpstreamKind",
+]
+
+
+def _at_least_one(upstreams: tuple[Upstream, ...]) -> tuple[Upstream, ...]:
+    # not Field(min_length=1), which also complains where there is one, and it is wrong
+    if not upstreams:
+        raise ValueError("must have at least one")
+    return upstreams
+
+
+class DatabaseConfig(Section):
+    """What `farebox migrate` and `farebox audit` need of the same file."""
+
+    database: Database
+
+
+class AccountsConfig(DatabaseConfig):
+    """What the commands for keys and credits need of the same file."""
+
+    redis: RedisServer
+    keys: KeyPolicy = KeyPolicy()
+
+
+class IdentityConfig(Section):
+    """What `farebox token` needs of the same file."""
+
+    identity: Identity = Identity()
+
+
+class Config(AccountsConfig):
+    """Everything an operator can set; `config.yaml` at the top of the tree explains each line."""
+
+    listen: Listen = Listen()
+    keys: Keys
+    identity: Identity = Identity()
+    stripe: Stripe = Stripe()
+    upstreams: Annotated[tuple[Upstream, ...], AfterValidator(_at_least_one)]
+    log: Log = Log()

@@ -1,0 +1,40 @@
+"""An exact path is found first; an open one takes what remains of a path, and no more than is sensible."""
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+
+from proxy.http.routes import Routes
+
+
+async def exact(_: web.BaseRequest) -> web.StreamResponse:
+    return web.Response(text="exact")
+
+
+async def opened(_: web.BaseRequest, value: str) -> web.StreamResponse:
+    return web.Response(text=value)
+
+
+ROUTES = Routes({("GET", "/v1/models"): exact, ("GET", "/v1/models/{id}"): opened, ("GET", "/v1/models/own"): exact})
+
+
+def test_an_exact_path_comes_before_an_open_one() -> None:
+    assert ROUTES.find("GET", "/v1/models/own") is exact
+
+
+@pytest.mark.parametrize("value", ["a", "org/model", "x" * 512])
+async def test_an_open_path_takes_what_remains(value: str) -> None:
+    handler = ROUTES.find("GET", f"/v1/models/{value}")
+    assert handler is not None
+    response = await handler(make_mocked_request("GET", "/v1/models/"))
+    assert isinstance(response, web.Response)
+    assert response.text == value
+
+
+@pytest.mark.parametrize("path", ["/v1/models/", "/v1/modelsa", "/v2/models/a", "/v1/models/" + "x" * 513])
+def test_nothing_is_found_elsewhere(path: str) -> None:
+    assert ROUTES.find("GET", path) is None
+
+
+def test_the_method_counts() -> None:
+    assert ROUTES.find("POST", "/v1/models/a") is None
