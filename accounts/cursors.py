@@ -1,4 +1,4 @@
-"""Where a page ended, as an opaque text: newest first, by the time and, among equals, a number.
+"""Where a page ended, as an opaque text: by a time or an amount and, among equals, a number.
 
 A cursor belongs to one user and one list. It holds nothing secret and grants nothing: whatever it says, the query
 behind it finds the caller's own rows only. It is read strictly all the same, so that a damaged one is an error and
@@ -18,7 +18,8 @@ from accounts.errors import InvalidRequest
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-# list, owner, microseconds since 1970, tie; then a checksum, whose size spares base64 its padding.
+_NOBODY = UUID(int=0)
+# list, owner, microseconds since 1970 or nano-dollars, tie; then a checksum, whose size spares base64 its padding.
 _LAYOUT = struct.Struct("!B16sq16s")
 _CHECKSUM_BYTES = 7
 _CURSOR_CHARS = (_LAYOUT.size + _CHECKSUM_BYTES) * 4 // 3
@@ -30,6 +31,10 @@ class Listing(IntEnum):
 
     TRANSACTIONS = 1
     USAGE = 2
+    ADMIN_LOG = 3
+    USERS_BY_BALANCE = 4
+    USERS_BY_SPEND = 5
+    EVENTS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +45,49 @@ class Position:
     tie: int
 
 
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """The last row of a page of users: nano-dollars, which 64 bits hold up to nine billion dollars, and whose."""
+
+    nanos: int
+    user_id: UUID
+
+
 def encode_cursor(listing: Listing, user_id: UUID, position: Position) -> str:
-    micros = (position.created_at - _EPOCH) // _MICROSECOND
-    fields = _LAYOUT.pack(listing, user_id.bytes, micros, position.tie.to_bytes(16))
-    return base64.urlsafe_b64encode(fields + _checksum(fields)).decode()
+    return _encode(listing, user_id, (position.created_at - _EPOCH) // _MICROSECOND, position.tie)
+
+
+def encode_rank(listing: Listing, rank: Rank) -> str:
+    """For a list that is an administrator's, and no user's own."""
+    return _encode(listing, _NOBODY, rank.nanos, rank.user_id.int)
 
 
 def decode_cursor(listing: Listing, user_id: UUID, cursor: str) -> Position:
     """Raises InvalidRequest for anything that `encode_cursor` did not make for this list of this user."""
-    fields = _checked_bytes(cursor)
-    kind, owner, micros, tie = _LAYOUT.unpack(fields)
-    if kind != listing or owner != user_id.bytes:
-        raise _not_ours()
+    micros, tie = _decode(listing, user_id, cursor)
     try:
-        return Position(_EPOCH + timedelta(microseconds=micros), int.from_bytes(tie))
+        return Position(_EPOCH + timedelta(microseconds=micros), tie)
     except OverflowError:
         raise _not_ours() from None
+
+
+def decode_rank(listing: Listing, cursor: str) -> Rank:
+    """Raises InvalidRequest for anything that `encode_rank` did not make for this list."""
+    nanos, tie = _decode(listing, _NOBODY, cursor)
+    return Rank(nanos, UUID(int=tie))
+
+
+def _encode(listing: Listing, owner: UUID, number: int, tie: int) -> str:
+    fields = _LAYOUT.pack(listing, owner.bytes, number, tie.to_bytes(16))
+    return base64.urlsafe_b64encode(fields + _checksum(fields)).decode()
+
+
+def _decode(listing: Listing, owner: UUID, cursor: str) -> tuple[int, int]:
+    fields = _checked_bytes(cursor)
+    kind, found_owner, number, tie = _LAYOUT.unpack(fields)
+    if kind != listing or found_owner != owner.bytes:
+        raise _not_ours()
+    return number, int.from_bytes(tie)
 
 
 def _checked_bytes(cursor: str) -> bytes:

@@ -31,7 +31,7 @@ class Filter:
         if self.start is not None and self.end is not None and self.start > self.end:
             raise InvalidRequest("endDate: must not be before startDate")
         if self.model is not None:
-            _check_model(self.model)
+            check_text("model", self.model, MAX_MODEL_CHARS)
 
 
 def check_limit(limit: int) -> int:
@@ -56,9 +56,10 @@ def _check_moment(name: str, moment: datetime) -> None:
         raise InvalidRequest(f"{name}: is out of range")
 
 
-def _check_model(model: str) -> None:
-    if not 1 <= len(model) <= MAX_MODEL_CHARS:
-        raise InvalidRequest(f"model: must be 1 to {MAX_MODEL_CHARS} characters")
+def check_text(name: str, text: str, most_chars: int) -> str:
+    if not 1 <= len(text) <= most_chars:
+        raise InvalidRequest(f"{name}: must be 1 to {most_chars} characters")
     # neither of which Postgres can be sent: NUL, and half a surrogate pair
-    if any(unicodedata.category(char) in ("Cc", "Cs") for char in model):
-        raise InvalidRequest("model: must be plain text")
+    if any(unicodedata.category(char) in ("Cc", "Cs") for char in text):
+        raise InvalidRequest(f"{name}: must be plain text")
+    return text

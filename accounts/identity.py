@@ -19,7 +19,7 @@ import jwt
 import orjson
 import structlog
 
-from accounts.claims import Refused, Rules, user_of
+from accounts.claims import Claims, Refused, Rules, email_of, user_of
 from accounts.errors import NotAuthenticated
 from accounts.jwk_set import PublicKey
 from accounts.jwks import Jwks, fetch_jwks
@@ -43,10 +43,11 @@ _JWS = jwt.PyJWS(algorithms=[ALGORITHM, *_PUBLIC_ALGORITHMS])
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls the account API."""
+    """Who calls the account API; `email` only where the token has a usable one."""
 
     user_id: UUID
     is_admin: bool
+    email: str | None = None
 
 
 class PublicKeys(Protocol):
@@ -66,6 +67,7 @@ class TokenVerifier:
         self._rules = Rules(
             issuer=settings.issuer,
             audience=frozenset(settings.audience),
+            authorized_parties=frozenset(settings.authorized_parties),
             leeway_s=settings.leeway_s,
             derives_user_id=settings.subject == "derived",
         )
@@ -74,18 +76,20 @@ class TokenVerifier:
     async def verify(self, token: str) -> Caller:
         """Raises NotAuthenticated, with the same words whatever the reason."""
         try:
-            user_id = await self._user_of(token)
+            claims, rules = await self._signed(token)
+            user_id = user_of(claims, self._clock_ms() / 1000, rules)
         except Refused as refusal:
             log.info("token_refused", reason=refusal.reason)
             raise NotAuthenticated("the token is not valid") from None
-        return Caller(user_id, user_id in self._admins)
+        return Caller(user_id, user_id in self._admins, email_of(claims))
 
-    async def _user_of(self, token: str) -> UUID:
+    async def _signed(self, token: str) -> tuple[Claims, Rules]:
+        """What a token says that is signed by whom it should be, and what else is asked of it."""
         header = _header(token)
         algorithm = header.get("alg")
         claims = _claims(token, await self._key(algorithm, header.get("kid")), algorithm)
         is_ours = algorithm == ALGORITHM and claims.get("iss") == OWN_ISSUER
-        return user_of(claims, self._clock_ms() / 1000, self._own_rules if is_ours else self._rules)
+        return claims, self._own_rules if is_ours else self._rules
 
     async def _key(self, algorithm: Any, kid: str | None) -> str | PublicKey:
         if algorithm == ALGORITHM and self._secret is not None:

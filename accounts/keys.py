@@ -1,53 +1,23 @@
-"""Keys: made, listed, revoked. The whole key is shown once, to whoever had it made, and then nobody has it but them."""
+"""Keys, as operators make and change them. The whole key is shown once, to whoever had it made, and is kept nowhere."""
 
-import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
-from accounts.key_format import KeyFormat, hash_key, lookup_prefix
+from accounts.admin_log import Act, record_act
+from accounts.key_changes import QUERIES, Mirror, Rotated, change, insert, listed, lock, mint, rotate
+from accounts.key_format import KeyFormat
+from accounts.key_terms import ApiKey, Changes, NewKey, difference, wanted_again
 from runtime.postgres import Connection, Pool
-from runtime.sql import load_queries
 
-QUERIES = load_queries("accounts", "sql/keys.sql")
-
-
-@dataclass(frozen=True, slots=True)
-class ApiKey:
-    """A stored key, without its hash."""
-
-    id: UUID
-    key_prefix: str
-    name: str
-    rate_limit_per_minute: int
-    rate_limit_per_day: int
-    is_active: bool
-    last_used_at: datetime | None
-    created_at: datetime
-    expires_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class NewKey:
-    """What is asked for; limits in requests."""
-
-    user_id: UUID
-    name: str
-    requests_per_minute: int = 60
-    requests_per_day: int = 1000
-    expires_at: datetime | None = None
-
-
-class Mirror(Protocol):
-    """Brings a committed change to every proxy before anybody is told that it is done."""
-
-    async def push_keys(self, ids: Sequence[UUID]) -> None: ...
+__all__ = ["ApiKey", "Keys", "Mirror", "NewKey"]
 
 
 class Keys:
-    """The keys in Postgres. All methods raise runtime.postgres.UNAVAILABLE while it is away."""
+    """Anybody's keys, beyond what users may ask for. Raises runtime.postgres.UNAVAILABLE while Postgres is away.
+
+    `by` says who does it and `reason` why: then it is in the log of acts (`admin_log`); without, nobody's act.
+    """
 
     def __init__(self, pool: Pool, mirror: Mirror, key_format: KeyFormat, bcrypt_cost: int) -> None:
         self._pool = pool
@@ -55,14 +25,41 @@ class Keys:
         self._format = key_format
         self._bcrypt_cost = bcrypt_cost
 
-    async def create(self, wanted: NewKey) -> tuple[str, ApiKey]:
+    async def create(self, wanted: NewKey, *, by: str | None = None, reason: str = "") -> tuple[str, ApiKey]:
         """A new key and its row; the user's wallet is made if there is none."""
-        key, key_hash = await mint(self._format, self._bcrypt_cost)
-        return key, await insert(self._pool, wanted, key, key_hash)
+        minted = await mint(self._format, self._bcrypt_cost)
+        async with self._pool.acquire() as connection, connection.transaction():
+            key = await insert(connection, wanted, minted)
+            after = {"name": key.name, "key_prefix": key.key_prefix}
+            await _note(connection, by, "key.create", key.id, wanted.user_id, None, after, reason)
+        return minted.key, key
 
     async def of_user(self, user_id: UUID) -> list[ApiKey]:
-        """Newest first."""
-        return [api_key(row) for row in await self._pool.fetch(QUERIES["of_user"], user_id)]
+        """Newest first; of those no longer in force only the latest."""
+        async with self._pool.acquire() as connection:
+            return await listed(connection, user_id)
+
+    async def change(self, key_id: UUID, changes: Changes, *, by: str | None = None, reason: str = "") -> ApiKey:
+        """Felt by every proxy before this returns. Raises KeyNotFound, KeyNotInForce."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            was, key = await change(connection, key_id, changes)
+            before, after = difference(was, wanted_again(key, was.user_id))
+            await _note(connection, by, "key.update", key_id, was.user_id, before, after, reason)
+        await self._mirror.push_keys([key_id])
+        return key
+
+    async def rotate(self, key_id: UUID, grace_s: int, *, by: str | None = None, reason: str = "") -> Rotated:
+        """A new key for an old one, whose end every proxy knows before this returns. Raises as `change`."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            user_id, old = await lock(connection, key_id, None)
+        await self._mirror.push_keys([key_id])  # see UserKeys.rotate
+        minted = await mint(self._format, self._bcrypt_cost)
+        async with self._pool.acquire() as connection, connection.transaction():
+            rotated = await rotate(connection, key_id, grace_s, minted)
+            before, after = {"expires_at": old.expires_at}, {"expires_at": rotated.old_ends_at, "new": rotated.row.id}
+            await _note(connection, by, "key.rotate", key_id, user_id, before, after, reason)
+        await self._mirror.push_keys([key_id])
+        return rotated
 
     async def revoke(self, key_id: UUID) -> bool:
         """Refused by every proxy from its next request on, before this returns; False: there is no such key."""
@@ -73,26 +70,15 @@ class Keys:
         return True
 
 
-def api_key(row: Any) -> ApiKey:
-    return ApiKey(**dict(row))
-
-
-async def mint(key_format: KeyFormat, bcrypt_cost: int) -> tuple[str, str]:
-    """A new key and its hash, which is made in a thread."""
-    key = key_format.mint()
-    return key, await asyncio.to_thread(hash_key, key, bcrypt_cost)
-
-
-async def insert(connection: "Connection | Pool", wanted: NewKey, key: str, key_hash: str) -> ApiKey:
-    """Keep what may be kept of a new key."""
-    row = await connection.fetchrow(
-        QUERIES["insert"],
-        wanted.user_id,
-        lookup_prefix(key),
-        key_hash,
-        wanted.name,
-        wanted.requests_per_minute,
-        wanted.requests_per_day,
-        wanted.expires_at,
-    )
-    return api_key(row)
+async def _note(
+    connection: Connection,
+    by: str | None,
+    action: str,
+    key_id: UUID,
+    user_id: UUID,
+    before: Mapping[str, Any] | None,
+    after: Mapping[str, Any],
+    reason: str,
+) -> None:
+    if by is not None:
+        await record_act(connection, Act(by, action, "key", str(key_id), user_id, before, after, reason))

@@ -1,9 +1,10 @@
-"""What a user's requests come to, by model.
+"""What a user's requests come to: by model, and also by key and by day.
 
 Whole days (UTC) are read from `ai_usage_daily`, which posting keeps summed up; only the broken days at the two ends of
 a period are added up request by request.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -19,12 +20,17 @@ _DAY = timedelta(days=1)
 # A period without anything in it, where one must be given.
 _NEVER = (datetime(1970, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC))
 
+# An answer of 200 KiB; a thousand days are nearly three years.
+MAX_GROUPS = 1000
+
 Period = tuple[datetime, datetime]
 
 
 @dataclass(frozen=True, slots=True)
-class ModelUsage:
-    model: str
+class Sums:
+    """What the requests of one model, key (its id) or day (of UTC, as ISO 8601) come to."""
+
+    name: str
     requests: int
     tokens: int
     cost_nanos: int
@@ -37,7 +43,19 @@ class UsageStatistics:
     requests: int
     tokens: int
     cost_nanos: int
-    by_model: tuple[ModelUsage, ...]
+    by_model: tuple[Sums, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UsageBreakdown:
+    """`total` is of all requests; of each kind of group there are at most MAX_GROUPS.
+
+    Models and keys: those that cost most, in that order. Days: the latest, newest first.
+    """
+
+    total: UsageStatistics
+    by_key: tuple[Sums, ...]
+    by_day: tuple[Sums, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +85,35 @@ def cut_days(start: datetime | None, end: datetime | None) -> Days:
 
 
 async def read_statistics(connection: Connection, user_id: UUID, wanted: Filter) -> UsageStatistics:
-    """Raises runtime.postgres.UNAVAILABLE."""
-    days = cut_days(wanted.start, wanted.end)
-    found = await connection.fetch(
-        _QUERIES["statistics"], user_id, days.first, days.last, wanted.model, wanted.key_id, *days.head, *days.tail
-    )
-    return total([_model_usage(row) for row in found])
+    """Altogether and by model. Raises runtime.postgres.UNAVAILABLE."""
+    found = await connection.fetch(_QUERIES["statistics"], *_parameters(user_id, wanted))
+    return total([_sums(row, row["model"]) for row in found])
 
 
-def total(by_model: list[ModelUsage]) -> UsageStatistics:
+async def read_breakdown(connection: Connection, user_id: UUID, wanted: Filter) -> UsageBreakdown:
+    """Also by key and by day, in one pass. Raises runtime.postgres.UNAVAILABLE."""
+    found = await connection.fetch(_QUERIES["breakdown"], *_parameters(user_id, wanted), MAX_GROUPS)
+    return breakdown(found)
+
+
+def breakdown(found: Iterable[Any]) -> UsageBreakdown:
+    """Rows of the query of that name, sorted into their groups; the first is the sum of all."""
+    by_model, by_key, by_day = [], [], []
+    all_of_it = Sums("", 0, 0, 0)
+    for row in found:
+        if row["model"] is not None:
+            by_model.append(_sums(row, row["model"]))
+        elif row["api_key_id"] is not None:
+            by_key.append(_sums(row, str(row["api_key_id"])))
+        elif row["day"] is not None:
+            by_day.append(_sums(row, row["day"].isoformat()))
+        elif row["requests"]:
+            all_of_it = _sums(row, "")
+    used = UsageStatistics(all_of_it.requests, all_of_it.tokens, all_of_it.cost_nanos, tuple(by_model))
+    return UsageBreakdown(used, tuple(by_key), tuple(by_day))
+
+
+def total(by_model: list[Sums]) -> UsageStatistics:
     return UsageStatistics(
         sum(used.requests for used in by_model),
         sum(used.tokens for used in by_model),
@@ -84,8 +122,13 @@ def total(by_model: list[ModelUsage]) -> UsageStatistics:
     )
 
 
-def _model_usage(row: Any) -> ModelUsage:
-    return ModelUsage(row["model"], row["requests"], int(row["tokens"]), from_decimal(row["cost"]))
+def _parameters(user_id: UUID, wanted: Filter) -> tuple[Any, ...]:
+    days = cut_days(wanted.start, wanted.end)
+    return user_id, days.first, days.last, wanted.model, wanted.key_id, *days.head, *days.tail
+
+
+def _sums(row: Any, name: str) -> Sums:
+    return Sums(name, row["requests"], int(row["tokens"]), from_decimal(row["cost"]))
 
 
 def _midnight_before(moment: datetime) -> datetime:

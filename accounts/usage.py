@@ -11,22 +11,26 @@ from accounts.csv_lines import Cell, Number
 from accounts.cursors import Listing, Position
 from accounts.filters import Filter
 from accounts.pages import DEFAULT_LIMIT, Page, Paged
-from accounts.statistics import UsageStatistics, read_statistics
+from accounts.statistics import UsageBreakdown, UsageStatistics, read_breakdown, read_statistics
 from ledger.money import format_dollars, from_decimal
 from runtime.postgres import Pool
 from runtime.sql import load_queries
 
 _QUERIES = load_queries("accounts", "sql/account_view.sql")
-_TOKENS = (
+_COUNTS = (
     "input_tokens",
     "cached_input_tokens",
     "cache_write_tokens",
     "output_tokens",
     "reasoning_tokens",
+    "audio_input_tokens",
+    "audio_output_tokens",
     "total_tokens",
+    "images",
+    "audio_ms",
 )
 COLUMNS = (
-    "created_at", "id", "api_key_id", "model", "endpoint", *_TOKENS,
+    "created_at", "id", "api_key_id", "model", "endpoint", *_COUNTS,
     "cost", "uncollected", "usage_source", "end_reason", "status_code", "response_time_ms", "error_message",
 )  # fmt: skip
 
@@ -45,7 +49,11 @@ class UsageRow:
     cache_write_tokens: int
     output_tokens: int
     reasoning_tokens: int
+    audio_input_tokens: int
+    audio_output_tokens: int
     total_tokens: int
+    images: int
+    audio_ms: int
     cost_nanos: int
     uncollected_nanos: int
     usage_source: str
@@ -72,6 +80,11 @@ class Usage:
         async with as_user(self._pool, user_id) as connection:
             return await read_statistics(connection, user_id, wanted)
 
+    async def breakdown(self, user_id: UUID, wanted: Filter) -> UsageBreakdown:
+        """Requests, tokens and cost, altogether, by model, by key and by day."""
+        async with as_user(self._pool, user_id) as connection:
+            return await read_breakdown(connection, user_id, wanted)
+
     def export(self, user_id: UUID, wanted: Filter) -> AsyncIterator[bytes]:
         """CSV, newest first; costs in dollars."""
         return _PAGED.export(self._pool, user_id, wanted)
@@ -91,7 +104,7 @@ def cells(row: UsageRow) -> tuple[Cell, ...]:
         str(row.api_key_id),
         row.model,
         row.endpoint,
-        *(getattr(row, name) for name in _TOKENS),
+        *(getattr(row, name) for name in _COUNTS),
         Number(format_dollars(row.cost_nanos)),
         Number(format_dollars(row.uncollected_nanos)),
         row.usage_source,

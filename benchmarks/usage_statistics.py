@@ -21,6 +21,7 @@ import click
 
 from accounts import as_user as user_role
 from accounts.filters import Filter
+from accounts.request_usage import RequestUsages
 from accounts.usage import Usage
 from ledger.migrate import migrate
 from runtime.clock import monotonic_ms, wall_ms
@@ -59,14 +60,16 @@ WALLETS = """
 INSERT INTO ai_wallets (id, user_id)
 SELECT u, u FROM (
     SELECT ('00000000-0000-4000-8000-' || lpad(to_hex(i), 12, '0'))::uuid AS u FROM generate_series(0, $1) i) users"""
-# Every tenth request is the big user's, who has 5 keys and 8 models; the others have one key and two models each.
+# Every tenth request is the big user's, who has 5 keys and 8 models and gave a tenth of those an id of their own; the
+# others have one key and two models each.
 REQUESTS = """
 INSERT INTO ai_usage_logs (id, user_id, wallet_id, api_key_id, model, endpoint, input_tokens, output_tokens,
-    total_tokens, cost, usage_source, end_reason, status_code, response_time_ms, created_at)
+    total_tokens, cost, usage_source, end_reason, status_code, response_time_ms, metadata, created_at)
 SELECT id, owner, owner,
     ('00000000-0000-4000-9000-' || lpad(to_hex(CASE who WHEN 0 THEN i % 50 / 10 ELSE who + 10 END), 12, '0'))::uuid,
     'model-' || CASE who WHEN 0 THEN i / 50 % 8 ELSE (i / 1024 + who) % 2 + who % 7 END, '/v1/chat/completions',
     100 + i % 50, 200, 300 + i % 50, 0.0125 + (i % 1000) * 0.000000001, 'reported', 'complete', 200, 900,
+    CASE WHEN i % 100 = 0 THEN jsonb_build_object('client_request_id', 'c' || i) ELSE '{}' END,
     farebox_uuid7_time(id)
 FROM (
     SELECT i, who, ('00000000-0000-4000-8000-' || lpad(to_hex(who), 12, '0'))::uuid AS owner,
@@ -123,7 +126,7 @@ async def by_rows(pool: Pool, user_id: UUID, wanted: Filter) -> object:
 
 
 def questions(pool: Pool) -> dict[str, Callable[[], Awaitable[object]]]:
-    usage = Usage(pool)
+    usage, requests = Usage(pool), RequestUsages(pool)
     midnight = datetime.fromtimestamp(wall_ms() // 86_400_000 * 86_400, UTC)
     month = Filter(midnight - timedelta(days=31), midnight)
     odd = Filter(midnight - timedelta(days=31, hours=5), midnight - timedelta(hours=7))
@@ -133,9 +136,11 @@ def questions(pool: Pool) -> dict[str, Callable[[], Awaitable[object]]]:
         for period, wanted in (("month", month), ("month, broken days", odd), ("all", Filter())):
             asked[f"{name} user, {period}: row by row"] = partial(by_rows, pool, user_id, wanted)
             asked[f"{name} user, {period}: daily sums"] = partial(usage.statistics, user_id, wanted)
+            asked[f"{name} user, {period}: also key, day"] = partial(usage.breakdown, user_id, wanted)
         asked[f"{name} user, first page of 50"] = partial(usage.page, user_id, Filter())
         asked[f"{name} user, page of one model"] = partial(usage.page, user_id, Filter(model="model-3"))
         asked[f"{name} user, page of no model"] = partial(usage.page, user_id, Filter(model="never used"))
+        asked[f"{name} user, one request by client id"] = partial(requests.by_client_request_id, user_id, "c4000")
     return asked
 
 

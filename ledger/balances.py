@@ -7,20 +7,18 @@ change, also one made by hand in SQL; and a sweep looks for changes whose announ
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
-import asyncpg
 import structlog
 from redis.exceptions import RedisError
 
 from ledger.entries import KeyState, WalletState
 from ledger.postgres import Store
 from ledger.redis_store import RedisStore
-from runtime.backoff import Backoff, pause
 from runtime.clock import ClockMs, wall_ms
-from runtime.postgres import CONNECT_TIMEOUT_S, FAILED
-from runtime.tasks import TaskSet
+from runtime.listener import Listener
+from runtime.postgres import FAILED
 
 T = TypeVar("T", WalletState, KeyState)
 
@@ -56,7 +54,6 @@ class StateMirror:
         self._sweep_interval_s = sweep_interval_s
         self._clock_ms = clock_ms
         self._announced: dict[str, set[str]] = {channel: set() for channel in CHANNELS}
-        self._wake = asyncio.Event()
         self._swept_ms = 0
         self._sweep_now = True
 
@@ -79,58 +76,34 @@ class StateMirror:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Listens and sweeps until `stop` is set; what fails is tried again."""
-        tasks = TaskSet()
-        tasks.spawn(self._wake_at(stop), name="mirror-wake-at-stop")
-        backoff = Backoff()
-        try:
-            while not stop.is_set():
-                try:
-                    await self._listen(stop, backoff)
-                except _FAILURES as error:
-                    log.warning("mirror_failed", error=type(error).__name__)
-                    await pause(stop, backoff.next_s())
-        finally:
-            await tasks.cancel()
+        listener = Listener(
+            self._url,
+            CHANNELS,
+            hear=self._on_announcement,
+            begin=self._sweep_next,
+            work=self._catch_up,
+            failures=_FAILURES,
+            application_name="farebox-mirror",
+        )
+        await listener.run(stop)
 
-    async def _wake_at(self, stop: asyncio.Event) -> None:
-        await stop.wait()
-        self._wake.set()
+    def _sweep_next(self) -> None:
+        self._sweep_now = True
 
-    async def _listen(self, stop: asyncio.Event, backoff: Backoff) -> None:
-        """One connection's life: returns when told to stop, raises when the connection, Redis or Postgres fails."""
-        connection = await asyncpg.connect(self._url, timeout=CONNECT_TIMEOUT_S, command_timeout=CONNECT_TIMEOUT_S)
-        try:
-            connection.add_termination_listener(lambda _: self._wake.set())
-            for channel in CHANNELS:
-                await connection.add_listener(channel, self._on_announcement)
-            self._sweep_now = True  # for what was announced while nobody listened
-            while not stop.is_set():
-                await connection.execute("SELECT 1")  # a connection that went silently hears nothing
-                await self._catch_up()
-                backoff.reset()
-                await self._wait()
-        finally:
-            connection.terminate()  # close() would wait for the goodbye of a server that may be gone
-
-    def _on_announcement(self, _connection: Any, _pid: int, channel: str, payload: object) -> None:
+    def _on_announcement(self, channel: str, payload: str) -> None:
         waiting = self._announced[channel]
         if len(waiting) >= MAX_ANNOUNCED:
             waiting.clear()
             self._sweep_now = True
-        waiting.add(str(payload))
-        self._wake.set()
+        waiting.add(payload)
 
-    async def _wait(self) -> None:
-        """Until something is announced, the connection ends, the next sweep is due or we are told to stop."""
-        due_s = self._sweep_interval_s - (self._clock_ms() - self._swept_ms) / 1000
-        await pause(self._wake, max(0.0, due_s))
-        self._wake.clear()
-
-    async def _catch_up(self) -> None:
+    async def _catch_up(self) -> float:
+        """Brings over what was announced and sweeps if it is time; seconds until the next sweep."""
         for channel, push in self._pushers():
             await self._push_announced(channel, push)
         if self._sweep_now or self._clock_ms() - self._swept_ms >= self._sweep_interval_s * 1000:
             await self.sweep()
+        return max(0.0, self._sweep_interval_s - (self._clock_ms() - self._swept_ms) / 1000)
 
     def _pushers(self) -> list[tuple[str, Callable[[set[str]], Awaitable[None]]]]:
         return [

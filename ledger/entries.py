@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, Literal
 from uuid import UUID
 
 import orjson
 
 from ledger.money import MAX_NANOS
+
+# Users write policies: nobody may find two with the same id, with which a proxy would go on judging by the first.
+_POLICY_ID_BYTES = 16
 
 UsageSource = Literal["reported", "partial", "tokenized", "estimated", "none"]
 TransactionType = Literal["topup", "usage", "bonus", "refund", "adjustment"]
@@ -23,7 +27,14 @@ _COUNTS = (
     "cost_nanos",
     "status_code",
     "response_time_ms",
+    "audio_input_tokens",
+    "audio_output_tokens",
+    "images",
+    "audio_ms",
 )
+# Came later than the other fields. Left out where they are 0: entries written before have none, and a ledger process of
+# the version before, which may still run during an upgrade, buries an entry with a field it does not know.
+_LEFT_OUT_AT_0 = ("audio_input_tokens", "audio_output_tokens", "images", "audio_ms")
 
 
 def _plain(value: object) -> str:
@@ -42,7 +53,7 @@ class UsageEntry:
 
     `request_id` is the idempotency key and carries the time (UUID version 7).
     `cost_nanos` is usage times price. What is really taken may be less (see `SettledEntry.charge_nanos`).
-    Token buckets are disjoint: `input_tokens` excludes cached ones, `output_tokens` excludes reasoning.
+    Token buckets are disjoint: `input_tokens` excludes cached and audio ones, `output_tokens` reasoning and audio ones.
     """
 
     request_id: UUID
@@ -64,13 +75,29 @@ class UsageEntry:
     response_time_ms: int
     error_message: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+    images: int = 0
+    audio_ms: int = 0
+
+    @property
+    def all_input_tokens(self) -> int:
+        return self.input_tokens + self.cached_input_tokens + self.cache_write_tokens + self.audio_input_tokens
+
+    @property
+    def all_output_tokens(self) -> int:
+        return self.output_tokens + self.reasoning_tokens + self.audio_output_tokens
 
     def to_json(self) -> bytes:
-        return orjson.dumps(self, default=_plain)
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        for name in _LEFT_OUT_AT_0:
+            if fields[name] == 0:
+                del fields[name]
+        return orjson.dumps(fields, default=_plain)
 
     @classmethod
     def from_json(cls, raw: bytes) -> "UsageEntry":
-        """Raises EntryError on anything but what `to_json` wrote."""
+        """Raises EntryError on anything but what `to_json` wrote, in this version or the one before."""
         try:
             fields = orjson.loads(raw)
             for name in ("request_id", "user_id", "wallet_id", "api_key_id"):
@@ -124,11 +151,44 @@ class WalletState:
     balance_nanos: int
     overdraft_nanos: int
     version: int
+    is_frozen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLimits:
+    """What only some keys have, each None where there is no such limit. Budgets: per UTC day, per UTC month, ever."""
+
+    tokens_per_minute: int | None = None
+    max_concurrent_requests: int | None = None
+    budget_day_nanos: int | None = None
+    budget_month_nanos: int | None = None
+    budget_total_nanos: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpent:
+    """What was posted for a key: in that UTC day and month, and ever.
+
+    `day` counts from 1970-01-01, `month` is the year times twelve plus the month (1 to 12).
+    """
+
+    day: int = 0
+    month: int = 0
+    day_nanos: int = 0
+    month_nanos: int = 0
+    total_nanos: int = 0
+
+
+NO_LIMITS = KeyLimits()
+NOTHING_SPENT = KeySpent()
 
 
 @dataclass(frozen=True, slots=True)
 class KeyState:
-    """What admission asks about a key; `version` grows with every change. `expires_ms` 0 = never."""
+    """What admission asks about a key; `version` grows with every change. `expires_ms` 0 = never.
+
+    `policy` is what the key may be used for, as JSON (metering/policy.py); empty: for anything.
+    """
 
     key_id: UUID
     wallet_id: UUID
@@ -138,6 +198,15 @@ class KeyState:
     requests_per_minute: int
     requests_per_day: int
     version: int
+    is_frozen: bool = False
+    policy: str = ""
+    limits: KeyLimits = NO_LIMITS
+    spent: KeySpent = NOTHING_SPENT
+
+    @property
+    def policy_id(self) -> str:
+        """Short, and another one for another policy; empty for none."""
+        return blake2b(self.policy.encode(), digest_size=_POLICY_ID_BYTES).hexdigest() if self.policy else ""
 
 
 @dataclass(frozen=True, slots=True)

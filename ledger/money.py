@@ -13,6 +13,7 @@ Nanos = NewType("Nanos", int)
 NANOS_PER_DOLLAR = 1_000_000_000
 MAX_NANOS = Nanos(9_000_000 * NANOS_PER_DOLLAR)
 assert MAX_NANOS < 2**53
+_MAX_DOLLARS = MAX_NANOS // NANOS_PER_DOLLAR
 _PLACES = Decimal("0.000000001")
 # Decimal() would also take `1_0`, digits of other scripts and `NaN`.
 _PLAIN = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
@@ -33,8 +34,9 @@ def parse_dollars(text: str | int | Decimal) -> Nanos:
         dollars = Decimal(text)
     except (InvalidOperation, TypeError, ValueError) as error:
         raise MoneyError(f"not a number of dollars: {text!r}") from error
-    if not dollars.is_finite() or abs(dollars) > MAX_NANOS // NANOS_PER_DOLLAR:
-        raise MoneyError(f"out of range: {text!r}")
+    # compared, not computed with: abs() of 1E+1000000 is an overflow
+    if not dollars.is_finite() or not -_MAX_DOLLARS <= dollars <= _MAX_DOLLARS:
+        raise MoneyError(f"not within {_MAX_DOLLARS} dollars")
     if dollars != dollars.quantize(_PLACES):
         raise MoneyError(f"more than nine decimals: {text!r}")
     return Nanos(int(dollars.scaleb(9)))

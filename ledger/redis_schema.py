@@ -3,9 +3,14 @@
 Every key of one wallet carries the hash tag of its shard, `{0}` … `{N-1}`, so that one script call may touch them
 all on a Redis or Valkey Cluster. N is 1 on a single node.
 
-    fb:{s}:wallet:<wallet_id>  hash    balance overdraft version (Postgres' truth) · held unposted (Redis' truth),
-                                       nano-dollars
+    fb:{s}:wallet:<wallet_id>  hash    balance overdraft version frozen (Postgres' truth) ·
+                                       held unposted (Redis' truth), nano-dollars
     fb:{s}:key:<key_id>        hash    active expires_ms rpm rpd version · rpm_level rpd_level buckets_ms (bucket state)
+                                       special (1: some of what follows) · frozen · policy policy_id (JSON, its id) ·
+                                       limited (1: some of) tpm max_open budget_day budget_month budget_total ·
+                                       tpm_level tpm_ms (bucket state) · open (how many requests) · counting (how often
+                                       it began) day month used_day used_month used_total (spent and held) ·
+                                       request id (16 bytes) -> "hold tokens day month counting" of an open request
     fb:{s}:holds               hash    request id (16 bytes) -> nano-dollars held
     fb:{s}:usage               stream  one event per settled request: fields `entry` (JSON), `charge` (nano-dollars)
 

@@ -50,7 +50,7 @@ class RedisStore:
             place = places[event.wallet_id] if event.wallet_id else 0
             args += [event.event_id, place, event.charge_nanos]
         for wallet_id in ids:
-            args += _wallet_args(states[wallet_id]) if wallet_id in states else ["", "", ""]
+            args += _wallet_args(states[wallet_id]) if wallet_id in states else ["", "", "", ""]
         return int(await self._acknowledge(keys=keys, args=args))
 
     async def put_wallets(self, wallets: Iterable[WalletState], *, only_known: bool = False) -> int:
@@ -89,14 +89,33 @@ class RedisStore:
 
 
 def _wallet_args(state: WalletState) -> list[str | int]:
-    return [state.balance_nanos, state.overdraft_nanos, state.version]
+    return [state.balance_nanos, state.overdraft_nanos, state.version, int(state.is_frozen)]
 
 
 def _key_args(state: KeyState) -> list[str | int]:
+    """In the order of `put_key.lua`; what there is not is an empty text."""
+    limits, spent = state.limits, state.spent
     return [
         int(state.is_active),
         state.expires_ms,
         state.requests_per_minute,
         state.requests_per_day,
         state.version,
+        "1" if state.is_frozen else "",
+        state.policy,
+        state.policy_id,
+        _or_empty(limits.tokens_per_minute),
+        _or_empty(limits.max_concurrent_requests),
+        _or_empty(limits.budget_day_nanos),
+        _or_empty(limits.budget_month_nanos),
+        _or_empty(limits.budget_total_nanos),
+        spent.day,
+        spent.month,
+        spent.day_nanos,
+        spent.month_nanos,
+        spent.total_nanos,
     ]
+
+
+def _or_empty(limit: int | None) -> str | int:
+    return "" if limit is None else limit

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 import asyncpg
+import orjson
 
-from ledger.entries import KeyState, Transaction, WalletState
+from ledger.entries import KeyLimits, KeySpent, KeyState, Transaction, WalletState
 from ledger.money import from_decimal
 
 Row: TypeAlias = Mapping[str, Any] | asyncpg.Record
@@ -23,6 +25,7 @@ def wallet_state(row: Row) -> WalletState:
         balance_nanos=from_decimal(row["balance"]),
         overdraft_nanos=from_decimal(row["overdraft"]),
         version=row["version"],
+        is_frozen=row["is_frozen"],
     )
 
 
@@ -36,7 +39,42 @@ def key_state(row: Row) -> KeyState:
         requests_per_minute=row["rate_limit_per_minute"],
         requests_per_day=row["rate_limit_per_day"],
         version=row["version"],
+        is_frozen=row["is_frozen"],
+        policy=_policy(row),
+        limits=_limits(row),
+        spent=_spent(row),
     )
+
+
+def _policy(row: Row) -> str:
+    """The lists that there are, `{"models": …, "routes": …, "ips": …}`; nothing where there is none."""
+    columns = {"models": "allowed_models", "routes": "allowed_routes", "ips": "allowed_ips"}
+    lists = {name: [str(entry) for entry in row[column]] for name, column in columns.items() if row[column] is not None}
+    return orjson.dumps(lists).decode() if lists else ""
+
+
+def _limits(row: Row) -> KeyLimits:
+    return KeyLimits(
+        tokens_per_minute=row["tokens_per_minute"],
+        max_concurrent_requests=row["max_concurrent_requests"],
+        budget_day_nanos=_optional_nanos(row["budget_daily"]),
+        budget_month_nanos=_optional_nanos(row["budget_monthly"]),
+        budget_total_nanos=_optional_nanos(row["budget_total"]),
+    )
+
+
+def _spent(row: Row) -> KeySpent:
+    return KeySpent(
+        day=row["spent_day_number"],
+        month=row["spent_month_number"],
+        day_nanos=from_decimal(row["spent_day"]),
+        month_nanos=from_decimal(row["spent_month"]),
+        total_nanos=from_decimal(row["spent_total"]),
+    )
+
+
+def _optional_nanos(dollars: Decimal | None) -> int | None:
+    return None if dollars is None else from_decimal(dollars)
 
 
 def transaction(row: Row) -> Transaction:

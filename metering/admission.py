@@ -6,7 +6,7 @@ where the truth is, by the `StateLoader` handed in, and asked again.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -16,7 +16,9 @@ from redis.exceptions import RedisError
 
 from ledger.redis_schema import holds_key, key_state_key, shard_of, usage_stream, wallet_key
 from metering.bucket import DAY_MS, MINUTE_MS, Bucket
-from metering.model import Outcome
+from metering.model import REFUSED_MARK, Outcome
+from metering.policies import KnownPolicies
+from metering.policy import UNKNOWN_USE, Policy, Refused, Use, parse_or_nothing
 from runtime.backoff import Backoff
 from runtime.breaker import Breaker
 from runtime.clock import ClockMs, monotonic_ms
@@ -36,8 +38,11 @@ _MAX_WAITING_SETTLEMENTS = 100_000
 _SETTLE_RETRY_FIRST_S = 0.05
 _SETTLE_RETRY_MAX_S = 1.0
 _AWAY: tuple[type[BaseException], ...] = (RedisError, *UNAVAILABLE)
+_NO_POLICY: tuple[type[BaseException], ...] = (*_AWAY, Overloaded)
 _BREAKER_FAILURES = 5
 _BREAKER_OPEN_MS = 1_000
+# Once not known, once changed by its owner at that moment, once more: whoever changes it all the time may wait.
+_POLICY_TRIES = 4
 
 
 class LimitsUnavailable(Exception):
@@ -50,22 +55,31 @@ class LimitsUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A request that asks to be let in; the hold is in nano-dollars."""
+    """A request that asks to be let in; the hold is in nano-dollars, `tokens` the most that it may use."""
 
     request_id: UUID
     key_id: UUID
     wallet_id: UUID
     hold_nanos: int
+    tokens: int = 0
+    use: Use = UNKNOWN_USE
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What admission found; buckets as they stand after it, `available_nanos` after the hold if there is one."""
+    """What admission found; buckets as they stand after it, `available_nanos` after the hold if there is one.
+
+    Where a budget refused, `available_nanos` is what it has left. `tokens` and `max_concurrent_requests` are there if
+    the key has such a limit, `refused` if the key's policy does not allow the request.
+    """
 
     outcome: Outcome
     minute: Bucket
     day: Bucket
     available_nanos: int
+    tokens: Bucket | None = None
+    max_concurrent_requests: int | None = None
+    refused: Refused | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +87,20 @@ class Settlement:
     """An admitted request that ended. `entry`: the usage entry as JSON, or empty to let the hold go and no more."""
 
     request_id: UUID
+    key_id: UUID
     wallet_id: UUID
     cost_nanos: int
     entry: bytes
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KeyStanding:
+    """What a key may do, for what takes nothing. `is_good`: active and not expired."""
+
+    is_good: bool
+    is_frozen: bool
+    policy: Policy
 
 
 class StateLoader(Protocol):
@@ -93,6 +118,7 @@ class Limits:
         self._loader = loader
         self._shards = shards
         self._clock_ms = clock_ms
+        self._policies = KnownPolicies(redis, shards)
         self._breaker = Breaker(_BREAKER_FAILURES, _BREAKER_OPEN_MS)
         self._admit_script = load_script(redis, "metering", "lua/admit.lua")
         self._settle_script = load_script(redis, "metering", "lua/settle.lua")
@@ -117,27 +143,26 @@ class Limits:
 
         If the caller is cancelled while it waits, a hold that was placed all the same is let go again.
         """
-        decision = await self._ask(request)
+        decision = await self._judge_and_ask(request)
         if decision.outcome in (Outcome.UNKNOWN_KEY, Outcome.UNKNOWN_WALLET):
             await self._load(request)
-            decision = await self._ask(request)
+            decision = await self._judge_and_ask(request)
         return decision
 
-    async def key_is_good(self, key_id: UUID, wallet_id: UUID, now_ms: int) -> bool:
-        """Is the key active and not expired? For what takes nothing; `now_ms` is wall-clock time.
-
-        Raises LimitsUnavailable.
-        """
+    async def standing(self, key_id: UUID, wallet_id: UUID, now_ms: int) -> KeyStanding:
+        """What the key may do, without taking anything; `now_ms` is wall-clock time. Raises LimitsUnavailable."""
         name = key_state_key(shard_of(wallet_id, self._shards), key_id)
+        fields = ["active", "expires_ms", "frozen", "policy"]
         try:
-            state = await self._redis.hmget(name, ["active", "expires_ms"])
+            state = await self._redis.hmget(name, fields)
             if state[0] is None:
                 await self._loader.push_keys([key_id])
-                state = await self._redis.hmget(name, ["active", "expires_ms"])
+                state = await self._redis.hmget(name, fields)
         except _AWAY as error:
             raise LimitsUnavailable(type(error).__name__, _BREAKER_OPEN_MS) from error
-        active, expires_ms = state[0], int(state[1] or 0)
-        return active == b"1" and (expires_ms == 0 or now_ms < expires_ms)
+        active, expires_ms, frozen, policy = state[0], int(state[1] or 0), state[2], state[3]
+        is_good = active == b"1" and (expires_ms == 0 or now_ms < expires_ms)
+        return KeyStanding(is_good, frozen is not None, parse_or_nothing(policy or b""))
 
     def settle(self, settlement: Settlement) -> asyncio.Future[int]:
         """The charge in nano-dollars, once Redis has it. It is tried until it succeeds; nobody need wait for it.
@@ -149,7 +174,7 @@ class Limits:
     def release(self, request: Admission) -> None:
         """Let a hold go without a usage entry: the request never went upstream."""
         try:
-            self.settle(Settlement(request.request_id, request.wallet_id, 0, b""))
+            self.settle(Settlement(request.request_id, request.key_id, request.wallet_id, 0, b""))
         except Overloaded:
             log.error("hold_leaked", request_id=str(request.request_id), hold_nanos=request.hold_nanos)
 
@@ -169,12 +194,31 @@ class Limits:
         except _AWAY as error:
             raise LimitsUnavailable(type(error).__name__, _BREAKER_OPEN_MS) from error
 
-    async def _ask(self, request: Admission) -> Decision:
+    async def _judge_and_ask(self, request: Admission) -> Decision:
+        """By the policy known here. Redis says if it is the current one; if not, that is read, and judged by anew."""
+        for _ in range(_POLICY_TRIES):
+            known = self._policies.of(request.key_id)
+            refused = known.policy.refusal(request.use)
+            decision = await self._ask(request, known.policy_id if refused is None else REFUSED_MARK + known.policy_id)
+            if decision.outcome is Outcome.POLICY_REFUSED:
+                return replace(decision, refused=refused)
+            if decision.outcome is not Outcome.STALE_POLICY:
+                return decision
+            await self._learn_policy(request)
+        raise LimitsUnavailable("the policy keeps changing", _BREAKER_OPEN_MS)
+
+    async def _learn_policy(self, request: Admission) -> None:
+        try:
+            await self._policies.learn(request.key_id, request.wallet_id)
+        except _NO_POLICY as error:
+            raise LimitsUnavailable(type(error).__name__, _BREAKER_OPEN_MS) from error
+
+    async def _ask(self, request: Admission, judged: str) -> Decision:
         now_ms = self._clock_ms()
         if not self._breaker.allows(now_ms):
             raise LimitsUnavailable("breaker open", self._breaker.retry_after_ms(now_ms))
         try:
-            future = self._admissions[shard_of(request.wallet_id, self._shards)].submit(request)
+            future = self._admissions[shard_of(request.wallet_id, self._shards)].submit((request, judged))
         except Overloaded as error:
             raise LimitsUnavailable(str(error), _BREAKER_OPEN_MS) from error
         try:
@@ -193,14 +237,13 @@ class Limits:
             return
         self.release(request)
 
-    async def _admit_batch(self, shard: int, batch: list[Admission]) -> list[Decision]:
+    async def _admit_batch(self, shard: int, batch: list[tuple[Admission, str]]) -> list[Decision]:
         keys = [holds_key(shard)]
         args: list[Any] = []
-        for request in batch:
+        for request, judged in batch:
             keys.append(key_state_key(shard, request.key_id))
             keys.append(wallet_key(shard, request.wallet_id))
-            args.append(request.request_id.bytes)
-            args.append(request.hold_nanos)
+            args.extend((request.request_id.bytes, request.hold_nanos, request.tokens, judged))
         try:
             reply = await self._admit_script(keys, args)
         except (RedisError, OSError, TimeoutError):
@@ -214,7 +257,8 @@ class Limits:
         args: list[Any] = []
         for settlement in batch:
             keys.append(wallet_key(shard, settlement.wallet_id))
-            args.extend((settlement.request_id.bytes, settlement.cost_nanos, settlement.entry))
+            keys.append(key_state_key(shard, settlement.key_id))
+            args.extend((settlement.request_id.bytes, settlement.cost_nanos, settlement.entry, settlement.tokens))
         backoff = Backoff(_SETTLE_RETRY_FIRST_S, _SETTLE_RETRY_MAX_S)
         while True:
             try:
@@ -228,5 +272,10 @@ class Limits:
 
 
 def _decision(answer: list[int]) -> Decision:
-    outcome, rpm, rpm_level, rpd, rpd_level, available = answer
-    return Decision(Outcome(outcome), Bucket(rpm, MINUTE_MS, rpm_level), Bucket(rpd, DAY_MS, rpd_level), available)
+    outcome, rpm, rpm_level, rpd, rpd_level, available = answer[:6]
+    minute, day = Bucket(rpm, MINUTE_MS, rpm_level), Bucket(rpd, DAY_MS, rpd_level)
+    if len(answer) == 6:
+        return Decision(Outcome(outcome), minute, day, available)
+    tpm, tpm_level, max_open = answer[6:]
+    tokens = None if tpm < 0 else Bucket(tpm, MINUTE_MS, tpm_level)
+    return Decision(Outcome(outcome), minute, day, available, tokens, None if max_open < 0 else max_open)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
-# capacity x DAY_MS must stay below 2^53, where Lua's numbers stop being exact integers.
+# capacity x DAY_MS, a day's tokens there or a day's tokens owed, must stay below 2^53, where Lua's numbers stop being
+# exact integers.
 MAX_CAPACITY = 100_000_000
 assert MAX_CAPACITY * DAY_MS < 2**53
 
@@ -30,23 +31,35 @@ class Bucket:
         gained = max(0, elapsed_ms) * self.capacity
         return Bucket(self.capacity, self.period_ms, min(self.capacity * self.period_ms, self.level + gained))
 
-    @property
-    def has_token(self) -> bool:
-        return self.capacity > 0 and self.level >= self.period_ms
+    def at_most(self, tokens: int) -> int:
+        """So many, or a bucketful: what is larger than the bucket waits until it is full, not for ever."""
+        return min(tokens, self.capacity)
 
-    def taken(self) -> "Bucket":
-        assert self.has_token
-        return Bucket(self.capacity, self.period_ms, self.level - self.period_ms)
+    def has(self, tokens: int = 1) -> bool:
+        return self.capacity > 0 and self.level >= self.at_most(tokens) * self.period_ms
+
+    def taken(self, tokens: int = 1) -> "Bucket":
+        assert self.has(tokens)
+        return Bucket(self.capacity, self.period_ms, self.level - self.at_most(tokens) * self.period_ms)
+
+    def corrected(self, taken: int, used: int) -> "Bucket":
+        """The bucket when it turns out that `used` tokens were used where `taken` were taken.
+
+        It may owe tokens then, at most what comes back in a day.
+        """
+        most_owed = self.capacity * (DAY_MS // self.period_ms)
+        level = self.level + (taken - min(used, most_owed)) * self.period_ms
+        level = max(-most_owed * self.period_ms, min(self.capacity * self.period_ms, level))
+        return Bucket(self.capacity, self.period_ms, level)
 
     @property
     def remaining(self) -> int:
         """Whole tokens that could be taken now."""
-        return self.level // self.period_ms
+        return max(0, self.level // self.period_ms)
 
-    @property
-    def token_in_ms(self) -> int:
-        """Milliseconds until a token can be taken; a bucket without capacity is asked again in a period."""
-        return self._gained_in_ms(self.period_ms)
+    def has_in_ms(self, tokens: int = 1) -> int:
+        """Milliseconds until so many can be taken; a bucket without capacity is asked again in a period."""
+        return self._gained_in_ms(self.at_most(tokens) * self.period_ms)
 
     @property
     def full_in_ms(self) -> int:

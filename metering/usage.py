@@ -14,13 +14,20 @@ _MAX_TOKENS = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens. `input` excludes cached reads and cache writes; `output` excludes reasoning."""
+    """Tokens, and what is not counted in tokens: images made or read, and milliseconds of audio.
+
+    `input` excludes cached reads, cache writes and audio; `output` excludes reasoning and audio.
+    """
 
     input_tokens: int = 0
     cached_input_tokens: int = 0
     cache_write_tokens: int = 0
     output_tokens: int = 0
     reasoning_tokens: int = 0
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+    images: int = 0
+    audio_ms: int = 0
 
     @property
     def total_tokens(self) -> int:
@@ -30,6 +37,8 @@ class Usage:
             + self.cache_write_tokens
             + self.output_tokens
             + self.reasoning_tokens
+            + self.audio_input_tokens
+            + self.audio_output_tokens
         )
 
 

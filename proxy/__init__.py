@@ -5,15 +5,19 @@
     relay         upstream bytes -> tap -> client, with back-pressure
     chat_request  a chat completion, parsed and checked
     keys          presented key -> who it is: LRU -> Redis -> Postgres -> bcrypt
-    prices        the price sheet in force
+    prices        the price sheet in force, read again when Postgres announces a change
     routing       model -> upstream
     settlement    an ended request -> the usage entry it is recorded as
     failures      every way to refuse or fail -> status, code, body; refusals words what other parts report
+    callers       who calls, for what takes nothing: models, usage_lookup (what one request came to)
     models, health  what can be used; lives? can serve?
 
     http/         the leg to the client
     upstream/     the leg to the LLM server
     app, workers  the composition root; several processes on one port
+    listeners     one port for all, or another for administrators
+    smoke/        `farebox smoke`: the whole flow against a running deployment
+    background, notices   what the ledger process does beside posting
     local/, cli/  `farebox up`; the command line
 
 A request goes http -> gateway -> upstream, its answer upstream -> relay -> http.

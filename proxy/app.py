@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
@@ -11,19 +11,21 @@ from aiohttp import web
 
 from accounts.key_format import KeyFormat
 from accounts.prices import read_sheet
+from accounts.request_usage import RequestUsages
 from metering.admission import Limits
 from proxy.account_api import open_account_api
 from proxy.backends import StartError, in_short, open_backends
+from proxy.callers import Callers
 from proxy.drain import Drain
 from proxy.gateway import Gateway
 from proxy.health import Health
-from proxy.http.routes import Handler
-from proxy.http.server import HttpServer
 from proxy.keys import KeyVerifier
+from proxy.listeners import listen
 from proxy.models import ModelList
-from proxy.prices import PriceBook
+from proxy.prices import PriceBook, price_listener
 from proxy.routing import Route, Routes
 from proxy.upstream.pool import PoolLimits, UpstreamPool, parse_origin
+from proxy.usage_lookup import UsageLookup
 from runtime.postgres import Pool
 from runtime.settings import Config, Upstream
 from runtime.tasks import TaskSet
@@ -43,6 +45,8 @@ async def serving(config: Config, *, reuse_port: bool = False) -> AsyncIterator[
         stack.push_async_callback(tasks.cancel)
         prices = await _load_prices(backends.pool)
         tasks.spawn(prices.keep_fresh(), name="prices")
+        listener = price_listener(config.database.url.get_secret_value(), prices)
+        tasks.spawn(listener.run(asyncio.Event()), name="price-listener")
         limits = Limits(backends.redis, backends.mirror)
         stack.push_async_callback(_drain, limits)
         routes = Routes([_route(upstream) for upstream in config.upstreams])
@@ -57,24 +61,33 @@ async def serving(config: Config, *, reuse_port: bool = False) -> AsyncIterator[
         drain = Drain()
         health = Health(backends.redis, prices, drain)
         gateway = Gateway(verifier, limits, prices, routes, config.listen, drain)
-        table = route_table(gateway, ModelList(verifier, limits, prices, routes), health)
-        table |= await open_account_api(stack, config, backends)
-        address = await _listen(stack, config, HttpServer(table, config.listen, drain), reuse_port)
+        callers = Callers(verifier, limits, config.listen.trusted_proxies)
+        lookup = UsageLookup(callers, RequestUsages(backends.pool))
+        table = route_table(gateway, ModelList(callers, prices, routes), lookup, health)
+        accounts = await open_account_api(stack, config, backends)
+        admin_table = accounts.admin | health_table(health)
+        address = await listen(stack, config.listen, table | accounts.public, admin_table, drain, reuse_port=reuse_port)
         _settle_garbage_collection()
         log.info("serving", address=address)
         yield address
         drain.is_draining = True
 
 
-def route_table(gateway: Gateway, models: ModelList, health: Health) -> dict[tuple[str, str], Handler]:
+def health_table(health: Health) -> dict[tuple[str, str], Callable[..., Awaitable[web.StreamResponse]]]:
+    """At every port."""
+    return {("GET", "/healthz"): health.live, ("GET", "/readyz"): health.ready}
+
+
+def route_table(
+    gateway: Gateway, models: ModelList, lookup: UsageLookup, health: Health
+) -> dict[tuple[str, str], Callable[..., Awaitable[web.StreamResponse]]]:
     """Every path that is answered; gateway paths stand under `/v1` and `/api/v1` alike."""
-    table: dict[tuple[str, str], Handler] = {
-        ("GET", "/healthz"): health.live,
-        ("GET", "/readyz"): health.ready,
-    }
+    table: dict[tuple[str, str], Callable[..., Awaitable[web.StreamResponse]]] = health_table(health)
     for base in ("/v1", "/api/v1"):
         table["POST", f"{base}/chat/completions"] = gateway.chat_completions
         table["GET", f"{base}/models"] = models.list
+        table["GET", f"{base}/models/{{id}}"] = models.one
+        table["GET", f"{base}/usage/{{request_id}}"] = lookup.show
     return table
 
 
@@ -112,21 +125,6 @@ def _route(upstream: Upstream) -> Route:
         max_connections=upstream.max_connections,
     )
     return Route(upstream, UpstreamPool(parse_origin(upstream.url), limits))
-
-
-async def _listen(stack: AsyncExitStack, config: Config, server: HttpServer, reuse_port: bool) -> str:
-    listen = config.listen
-    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=listen.shutdown_timeout_s)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    try:
-        await web.TCPSite(runner, listen.host, listen.port, reuse_port=reuse_port or None).start()
-    except OSError as error:
-        raise StartError(
-            f"listen: cannot listen on {listen.host} port {listen.port} ({error.strerror or error})"
-        ) from error
-    host, port = runner.addresses[0][:2]
-    return f"http://{f'[{host}]' if ':' in str(host) else host}:{port}"
 
 
 async def _drain(limits: Limits) -> None:

@@ -13,9 +13,9 @@ from aiohttp import web
 from ledger.entries import UsageEntry
 from ledger.money import MAX_NANOS, format_dollars
 from metering.admission import Admission, Decision, Limits, LimitsUnavailable, Settlement
-from metering.bucket import Bucket
 from metering.estimate import bound
 from metering.model import Outcome
+from metering.policy import Use
 from metering.pricing import Price, worst_cost_nanos
 from proxy import chat_request, refusals
 from proxy.drain import Drain
@@ -24,6 +24,7 @@ from proxy.failures import Failure
 from proxy.http import client_stream, headers
 from proxy.http.answers import failure_response, whole_response
 from proxy.http.body import presented_key, read_body
+from proxy.http.client_address import client_address
 from proxy.keys import Identity, KeyVerifier
 from proxy.prices import PriceBook
 from proxy.relay import Relay, Signal
@@ -70,7 +71,7 @@ class Call:
         self._exchange = Exchange()
         self._request_id = new_request_id(wall_ms())
         self._began_ms = monotonic_ms()
-        self._minute: Bucket | None = None
+        self._decision: Decision | None = None
         self._admitted: Admitted | None = None
         self._relay = Relay(remove_usage=False)
         self._response: web.StreamResponse | None = None
@@ -103,9 +104,10 @@ class Call:
         route, price = self._route_and_price(chat.model)
         limit = bound(chat.fields, route.settings.max_output_tokens)
         hold_nanos = min(worst_cost_nanos(limit.input_tokens, limit.output_tokens, price), MAX_NANOS)
-        decision = await self._ask_for_room(identity, hold_nanos)
+        tokens = limit.input_tokens + limit.output_tokens
+        decision = await self._ask_for_room(identity, hold_nanos, tokens, chat.model)
         if decision.outcome is not Outcome.ADMITTED:
-            raise refusals.of_decision(decision, hold_nanos)
+            raise refusals.of_decision(decision, hold_nanos, tokens)
         self._on(Event.HOLD_PLACED)
         return Admitted(
             self._request_id,
@@ -126,15 +128,18 @@ class Call:
             raise Failure("model_not_priced", "The model has no price.", "model")
         return route, price
 
-    async def _ask_for_room(self, identity: Identity, hold_nanos: int) -> Decision:
+    async def _ask_for_room(self, identity: Identity, hold_nanos: int, tokens: int, model: str) -> Decision:
+        request = self._request
+        ip = client_address(request.remote, request.raw_headers, self._gateway.listen.trusted_proxies)
+        use = Use(model, f"/v1{self._path}", ip)
         try:
             decision = await self._gateway.limits.admit(
-                Admission(self._request_id, identity.key_id, identity.wallet_id, hold_nanos)
+                Admission(self._request_id, identity.key_id, identity.wallet_id, hold_nanos, tokens, use)
             )
         except LimitsUnavailable as error:
             raise refusals.of_limits(error) from error
         if decision.outcome not in (Outcome.UNKNOWN_KEY, Outcome.KEY_REFUSED):
-            self._minute = decision.minute
+            self._decision = decision
         return decision
 
     # ADMITTED and RELAYING: the upstream works
@@ -233,8 +238,10 @@ class Call:
 
     def _own_headers(self) -> list[tuple[str, str]]:
         own = [("x-request-id", str(self._request_id))]
-        if self._minute is not None:
-            own.extend(headers.rate_limit(self._minute))
+        if self._decision is not None:
+            own.extend(headers.rate_limit(self._decision.minute))
+            if self._decision.tokens is not None:
+                own.extend(headers.rate_limit(self._decision.tokens, "tokens"))
         return own
 
     # the exchange's commands
@@ -255,7 +262,14 @@ class Call:
 
     def _record(self, entry: UsageEntry) -> None:
         self._entry = entry
-        settlement = Settlement(entry.request_id, entry.wallet_id, entry.cost_nanos, entry.to_json())
+        settlement = Settlement(
+            entry.request_id,
+            entry.api_key_id,
+            entry.wallet_id,
+            entry.cost_nanos,
+            entry.to_json(),
+            tokens=entry.all_input_tokens + entry.all_output_tokens,
+        )
         try:
             self._settled = self._gateway.limits.settle(settlement)
         except Overloaded:
@@ -273,8 +287,8 @@ def log_request(entry: UsageEntry) -> None:
         status=entry.status_code,
         end_reason=entry.end_reason,
         usage_source=entry.usage_source,
-        input_tokens=entry.input_tokens + entry.cached_input_tokens + entry.cache_write_tokens,
-        output_tokens=entry.output_tokens + entry.reasoning_tokens,
+        input_tokens=entry.all_input_tokens,
+        output_tokens=entry.all_output_tokens,
         cost_nanos=entry.cost_nanos,
         duration_ms=entry.response_time_ms,
     )

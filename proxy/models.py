@@ -1,38 +1,51 @@
-"""`GET /v1/models`: the models this key may use and that have a price."""
+"""`GET /v1/models` and `/v1/models/{id}`: the models this key may use and that have a price."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import orjson
 from aiohttp import web
 
-from metering.admission import Limits, LimitsUnavailable
-from proxy import refusals
-from proxy.failures import Failure, invalid_api_key
+from metering.policy import Policy
+from proxy.callers import Callers
+from proxy.failures import Failure
 from proxy.http.answers import failure_response, json_response, new_id_header
-from proxy.http.body import presented_key
-from proxy.keys import KeyVerifier
 from proxy.prices import PriceBook
 from proxy.routing import Routes
-from runtime.clock import wall_ms
 
 
 class ModelList:
     """Answers in OpenAI's shape."""
 
-    def __init__(self, verifier: KeyVerifier, limits: Limits, prices: PriceBook, routes: Routes) -> None:
-        self._verifier = verifier
-        self._limits = limits
+    def __init__(self, callers: Callers, prices: PriceBook, routes: Routes) -> None:
+        self._callers = callers
         self._prices = prices
         self._routes = routes
 
     async def list(self, request: web.BaseRequest) -> web.StreamResponse:
         own = [new_id_header()]
         try:
-            identity = await self._verifier.verify(presented_key(request.headers))
-            if not await self._limits.key_is_good(identity.key_id, identity.wallet_id, wall_ms()):
-                raise invalid_api_key()
-        except LimitsUnavailable as error:
-            return failure_response(refusals.of_limits(error), own)
+            _, policy = await self._callers.identify_with_policy(request)
         except Failure as failure:
             return failure_response(failure, own)
-        served = [model for model in self._prices.models() if self._routes.for_model(model) is not None]
-        models = [{"id": model, "object": "model", "created": 0, "owned_by": "farebox"} for model in served]
+        models = [_shown(model) for model in self._usable(policy)]
         return json_response(200, own, orjson.dumps({"object": "list", "data": models}))
+
+    async def one(self, request: web.BaseRequest, model: str) -> web.StreamResponse:
+        """A model that is not in the list is not there."""
+        own = [new_id_header()]
+        try:
+            _, policy = await self._callers.identify_with_policy(request)
+            if model not in self._usable(policy):
+                raise Failure("model_not_found", "The model does not exist.", "model")
+        except Failure as failure:
+            return failure_response(failure, own)
+        return json_response(200, own, orjson.dumps(_shown(model)))
+
+    def _usable(self, policy: Policy) -> Sequence[str]:
+        served = [model for model in self._prices.models() if self._routes.for_model(model) is not None]
+        return [model for model in served if policy.allows_model(model)]
+
+
+def _shown(model: str) -> dict[str, Any]:
+    return {"id": model, "object": "model", "created": 0, "owned_by": "farebox"}

@@ -6,41 +6,94 @@ from ledger.money import MAX_NANOS, format_dollars
 from metering.admission import Decision, LimitsUnavailable
 from metering.bucket import Bucket
 from metering.model import Outcome
+from metering.policy import Refused
 from proxy.failures import Failure, invalid_api_key, retry_after
 from proxy.upstream.errors import UpstreamBusy, UpstreamError, UpstreamTimeout
 
 _NOT_AGAIN = {"x-should-retry": "false"}
 _UPSTREAM_RETRY_MS = 1_000
+# When one of the key's own requests ends, nobody can tell.
+_OPEN_RETRY_MS = 1_000
+_BUDGETS = {
+    Outcome.OVER_BUDGET_DAY: "daily",
+    Outcome.OVER_BUDGET_MONTH: "monthly",
+    Outcome.OVER_BUDGET_TOTAL: "total",
+}
 # The upstream refuses Farebox, not the client; and such an answer may quote the credential it was given.
 _ABOUT_OUR_CREDENTIAL = frozenset((401, 407))
 
 
-def of_decision(decision: Decision, hold_nanos: int) -> Failure:
-    """Admission said no: why."""
+def of_decision(decision: Decision, hold_nanos: int, tokens: int = 0) -> Failure:
+    """Admission said no: why, for a request that holds so much and may use so many tokens."""
     match decision.outcome:
-        case Outcome.OVER_MINUTE:
-            return _over(decision.minute, "minute")
-        case Outcome.OVER_DAY:
-            return _over(decision.day, "day")
+        case Outcome.KEY_FROZEN:
+            return key_frozen()
+        case Outcome.WALLET_FROZEN:
+            return Failure("wallet_frozen", "This account's wallet is frozen. Ask who runs this service.")
+        case Outcome.POLICY_REFUSED:
+            assert decision.refused is not None
+            return of_policy(decision.refused)
         case Outcome.NO_FUNDS:
             return _no_funds(max(0, decision.available_nanos), hold_nanos)
+        case Outcome.OVER_BUDGET_DAY | Outcome.OVER_BUDGET_MONTH | Outcome.OVER_BUDGET_TOTAL as outcome:
+            return _over_budget(_BUDGETS[outcome], max(0, decision.available_nanos), hold_nanos)
+        case _:
+            return _of_rates(decision, tokens)
+
+
+def _of_rates(decision: Decision, tokens: int) -> Failure:
+    match decision.outcome:
+        case Outcome.OVER_MINUTE:
+            return _over(decision.minute, "requests per minute")
+        case Outcome.OVER_DAY:
+            return _over(decision.day, "requests per day")
+        case Outcome.OVER_TOKENS:
+            assert decision.tokens is not None
+            return _over(decision.tokens, "tokens per minute", tokens)
+        case Outcome.TOO_MANY_OPEN:
+            message = f"Rate limit reached: {decision.max_concurrent_requests} requests at the same time."
+            return Failure("rate_limit_exceeded", message, headers=retry_after(_OPEN_RETRY_MS))
         case _:
             return invalid_api_key()
 
 
-def _over(bucket: Bucket, period: str) -> Failure:
+def key_frozen() -> Failure:
+    return Failure("key_frozen", "This API key is frozen. Ask who runs this service.")
+
+
+def of_policy(refused: Refused) -> Failure:
+    """What the key's own allow-lists do not have; they are not quoted."""
+    match refused:
+        case Refused.IP:
+            return Failure("ip_not_allowed", "This API key may not be used from this address.")
+        case Refused.ROUTE:
+            return Failure("route_not_allowed", "This API key may not be used on this route.")
+        case Refused.MODEL:
+            return Failure("model_not_allowed", "This API key may not use this model.", "model")
+
+
+def _over(bucket: Bucket, limit: str, tokens: int = 1) -> Failure:
+    message = f"Rate limit reached: {bucket.capacity} {limit}."
+    return Failure("rate_limit_exceeded", message, headers=retry_after(bucket.has_in_ms(tokens)))
+
+
+def _over_budget(which: str, left_nanos: int, hold_nanos: int) -> Failure:
     return Failure(
-        "rate_limit_exceeded",
-        f"Rate limit reached: {bucket.capacity} requests per {period}.",
-        headers=retry_after(bucket.token_in_ms),
+        "budget_exceeded",
+        f"This may cost {_worded(hold_nanos)}; the key has ${format_dollars(left_nanos)} left of its {which} budget.",
+        details={"budget": which, "left": _json_dollars(left_nanos), "required": _json_dollars(hold_nanos)},
+        headers=_NOT_AGAIN,
     )
 
 
+def _worded(hold_nanos: int) -> str:
+    return "more than a wallet can hold" if hold_nanos >= MAX_NANOS else f"${format_dollars(hold_nanos)}"
+
+
 def _no_funds(available_nanos: int, hold_nanos: int) -> Failure:
-    required = "more than a wallet can hold" if hold_nanos >= MAX_NANOS else f"${format_dollars(hold_nanos)}"
     return Failure(
         "insufficient_balance",
-        f"This request may cost {required}; ${format_dollars(available_nanos)} is available. "
+        f"This request may cost {_worded(hold_nanos)}; ${format_dollars(available_nanos)} is available. "
         "Top up, or ask for fewer tokens (max_tokens).",
         details={"balance": _json_dollars(available_nanos), "required": _json_dollars(hold_nanos)},
         headers=_NOT_AGAIN,

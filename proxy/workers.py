@@ -21,6 +21,8 @@ async def supervise(config: Path, listen: Listen, count: int) -> int:
     """Run `count` workers until told to stop, or until one of them ends; returns the exit code."""
     # with SO_REUSEPORT, listening beside a stranger would succeed and split the traffic with them
     must_be_free(listen.host, listen.port, "listen")
+    if listen.admin is not None:
+        must_be_free(listen.admin.host, listen.admin.port, "listen.admin")
     stop = stop_event()
     argv = [sys.executable, "-m", "proxy", "worker", "--config", str(config)]
     children = [start_child(argv, name=f"worker-{index}") for index in range(count)]

@@ -1,9 +1,13 @@
 """What all rooms stand on; imports nothing of ours.
 
 config      one file and the environment -> one frozen value, or every mistake at once
+mail_address  what we take for one
 clock, ids  time and request ids, passed in as arguments so that tests can choose them
+addresses   IP addresses and networks, as they are meant
 tasks       every background task has a name and an owner
+listener    hears what Postgres announces, over a connection of its own
 coalesce    many callers, one call: joins what is asked within one tick of the loop
+places      so many at once and no more, and of one owner fewer
 logs        structured lines from an allow-list of fields
 processes   child processes that die with their parent
 embedded/   a private Postgres and Valkey, started from wheels

@@ -1,5 +1,6 @@
 """Fixtures that every test may ask for."""
 
+from tests.support.certificates import certificate
 from tests.support.profiles import load_profile
 from tests.support.servers import (
     database_url,
@@ -10,6 +11,14 @@ from tests.support.servers import (
     valkey_server,
 )
 
-__all__ = ["database_url", "postgres_server", "reachable_dir", "redis_url", "servers_dir", "valkey_server"]
+__all__ = [
+    "certificate",
+    "database_url",
+    "postgres_server",
+    "reachable_dir",
+    "redis_url",
+    "servers_dir",
+    "valkey_server",
+]
 
 load_profile()

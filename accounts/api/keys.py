@@ -3,30 +3,38 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import Field
-
-from accounts.api.fields import Body, Id, Moment, Name
+from accounts.api.key_shapes import (
+    ChangedKeyAnswer,
+    ChangeKeyBody,
+    KeyIdBody,
+    KeysAnswer,
+    NewKeyAnswer,
+    NewKeyBody,
+    RotatedKeyAnswer,
+    RotateKeyBody,
+    shown,
+)
 from accounts.api.requests import parse_body, read_body
 from accounts.api.router import Access, Call, Route
-from accounts.errors import InvalidRequest, KeyNotFound
-from accounts.keys import ApiKey, NewKey
+from accounts.api.shapes import Done
+from accounts.errors import (
+    InvalidRequest,
+    KeyExpired,
+    KeyFrozen,
+    KeyNotFound,
+    KeyReplaced,
+    KeyRevoked,
+    TooManyKeys,
+)
+from accounts.key_policy import grace_s, within
+from accounts.key_terms import ApiKey, NewKey
 from accounts.user_keys import UserKeys
 from runtime.clock import wall_ms
 from runtime.settings import KeyPolicy
 
 PATH = "/api/ai-api/keys"
 _WARNING = "Store this key now. It is not shown again."
-
-
-class NewKeyBody(Body):
-    name: Name
-    rateLimitPerMinute: int = Field(default=60, ge=1)
-    rateLimitPerDay: int = Field(default=1000, ge=1)
-    expiresAt: Moment | None = None
-
-
-class KeyIdBody(Body):
-    keyId: Id
+_NOT_CHANGEABLE = (KeyNotFound, KeyRevoked, KeyExpired, KeyReplaced, KeyFrozen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +43,73 @@ class KeyRoutes:
     policy: KeyPolicy
 
     def routes(self) -> list[Route]:
+        user = Access.USER
         return [
-            Route("GET", PATH, Access.USER, self.list),
-            Route("POST", PATH, Access.USER, self.create),
-            Route("DELETE", PATH, Access.USER, self.revoke),
+            Route("GET", PATH, user, self.list, "Your keys, newest first", answer=KeysAnswer),
+            Route(
+                "POST",
+                PATH,
+                user,
+                self.create,
+                "Make a key; it is shown this once",
+                body=NewKeyBody,
+                answer=NewKeyAnswer,
+                refusals=(TooManyKeys,),
+            ),
+            Route(
+                "PATCH",
+                PATH,
+                user,
+                self.change,
+                "Rename a key, or change what it may do; null takes a restriction away, what is left out stays",
+                body=ChangeKeyBody,
+                answer=ChangedKeyAnswer,
+                refusals=_NOT_CHANGEABLE,
+            ),
+            Route(
+                "POST",
+                f"{PATH}/rotate",
+                user,
+                self.rotate,
+                "Replace a key by a new one with the same settings; the old one ends after a grace period",
+                body=RotateKeyBody,
+                answer=RotatedKeyAnswer,
+                refusals=(*_NOT_CHANGEABLE, TooManyKeys),
+            ),
+            Route(
+                "DELETE",
+                PATH,
+                user,
+                self.revoke,
+                "Revoke a key: it is refused everywhere at once, for good",
+                body=KeyIdBody,
+                answer=Done,
+                refusals=(KeyNotFound,),
+            ),
         ]
 
     async def list(self, call: Call) -> Any:
-        return {"success": True, "keys": [_shown(key) for key in await self.keys.of_user(call.user.user_id)]}
+        return {"success": True, "keys": [shown(key) for key in await self.keys.of_user(call.user.user_id)]}
 
     async def create(self, call: Call) -> Any:
-        wanted = self._within_policy(parse_body(NewKeyBody, await read_body(call.request)))
-        key, row = await self.keys.create(
-            NewKey(
-                call.user.user_id,
-                wanted.name,
-                wanted.rateLimitPerMinute,
-                wanted.rateLimitPerDay,
-                wanted.expiresAt,
-            )
-        )
-        return {"success": True, "apiKey": key, "keyPrefix": row.key_prefix, "id": row.id, "warning": _WARNING}
+        asked = parse_body(NewKeyBody, await read_body(call.request)).asked()
+        wanted = NewKey(call.user.user_id, **within(asked, self.policy, wall_ms()))
+        return _new(*await self.keys.create(wanted))
+
+    async def change(self, call: Call) -> Any:
+        body = parse_body(ChangeKeyBody, await read_body(call.request))
+        asked = body.asked()
+        if not asked:
+            raise InvalidRequest("there is nothing to change: name a field beside keyId")
+        changes = within(asked, self.policy, wall_ms())
+        key = await self.keys.change(call.user.user_id, body.keyId, changes)
+        return {"success": True, "message": "The key is changed.", "key": shown(key)}
+
+    async def rotate(self, call: Call) -> Any:
+        body = parse_body(RotateKeyBody, await read_body(call.request))
+        rotated = await self.keys.rotate(call.user.user_id, body.keyId, grace_s(body.graceSeconds, self.policy))
+        ended = {"oldKeyId": rotated.old_id, "oldKeyEndsAt": rotated.old_ends_at}
+        return _new(rotated.key, rotated.row) | ended
 
     async def revoke(self, call: Call) -> Any:
         key_id = parse_body(KeyIdBody, await read_body(call.request)).keyId
@@ -63,27 +117,6 @@ class KeyRoutes:
             raise KeyNotFound("there is no such key")
         return {"success": True, "message": "The key is revoked."}
 
-    def _within_policy(self, wanted: NewKeyBody) -> NewKeyBody:
-        for name, asked, most in (
-            ("rateLimitPerMinute", wanted.rateLimitPerMinute, self.policy.max_requests_per_minute),
-            ("rateLimitPerDay", wanted.rateLimitPerDay, self.policy.max_requests_per_day),
-        ):
-            if asked > most:
-                raise InvalidRequest(f"{name}: at most {most}")
-        if wanted.expiresAt is not None and wanted.expiresAt.timestamp() * 1000 <= wall_ms():
-            raise InvalidRequest("expiresAt: must be in the future")
-        return wanted
 
-
-def _shown(key: ApiKey) -> dict[str, Any]:
-    return {
-        "id": key.id,
-        "key_prefix": key.key_prefix,
-        "name": key.name,
-        "rate_limit_per_minute": key.rate_limit_per_minute,
-        "rate_limit_per_day": key.rate_limit_per_day,
-        "is_active": key.is_active,
-        "last_used_at": key.last_used_at,
-        "created_at": key.created_at,
-        "expires_at": key.expires_at,
-    }
+def _new(key: str, row: ApiKey) -> dict[str, Any]:
+    return {"success": True, "apiKey": key, "keyPrefix": row.key_prefix, "id": row.id, "warning": _WARNING}

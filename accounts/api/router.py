@@ -24,7 +24,7 @@ log = structlog.get_logger("farebox.api")
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 _AWAY: tuple[type[BaseException], ...] = (*UNAVAILABLE, RedisError)
-_LEDGER_STATUS: Mapping[type[LedgerError], tuple[int, str]] = {
+LEDGER_STATUS: Mapping[type[LedgerError], tuple[int, str]] = {
     InvalidAmount: (400, "invalid_amount"),
     InsufficientFunds: (400, "insufficient_funds"),
     WalletNotFound: (404, "wallet_not_found"),
@@ -37,6 +37,10 @@ class Access(Enum):
     USER = auto()
     ADMIN = auto()
     SIGNED = auto()  # no token: the body proves itself
+    OPEN = auto()  # no token: it tells nothing of anybody
+
+
+_BY_TOKEN = frozenset((Access.USER, Access.ADMIN))
 
 
 class Verifier(Protocol):
@@ -45,7 +49,7 @@ class Verifier(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request; `caller` is None only where the access is SIGNED, `path_value` is empty where a path is exact."""
+    """One request; `caller` is None only where access takes no token, `path_value` is empty where a path is exact."""
 
     request: web.BaseRequest
     caller: Caller | None
@@ -62,7 +66,9 @@ class Route:
     """One operation, as it is served and as it is described (OpenAPI).
 
     `body` and `query` are what a handler parses with `parse_body` and `parse_query`; `answer` is the shape of what it
-    returns. `{name}` may end `path`; what stood for it is `Call.path_value`. A handler that streams returns a response.
+    returns. `{name}` may end `path`; what stood for it is `Call.path_value`. A handler that streams returns a response,
+    and says as `media_type` what it is made of. `refusals` are the errors that this route raises of its own, beyond
+    those that access, body and query bring along (see `accounts.api.refusals`).
     """
 
     method: str
@@ -73,6 +79,8 @@ class Route:
     body: type[Body] | None = None
     query: type[Body] | None = None
     answer: type[Answer] | None = None
+    refusals: tuple[type[AccountsError | LedgerError], ...] = ()
+    media_type: str = "application/json"
 
 
 def table(routes: list[Route], verifier: Verifier) -> dict[tuple[str, str], Handler]:
@@ -84,7 +92,7 @@ def _handler(route: Route, verifier: Verifier) -> Handler:
     async def handle(request: web.BaseRequest, path_value: str = "") -> web.StreamResponse:
         request_id = str(new_request_id(wall_ms()))
         try:
-            caller = None if route.access is Access.SIGNED else await _caller(request, route.access, verifier)
+            caller = await _caller(request, route.access, verifier) if route.access in _BY_TOKEN else None
             result = await route.handle(Call(request, caller, path_value))
         except Exception as error:
             return _failed(error, request_id)
@@ -107,7 +115,7 @@ def _failed(error: Exception, request_id: str) -> web.StreamResponse:
     """Every way to fail -> status, code, message. What we did not foresee is logged and not told."""
     if isinstance(error, AccountsError):
         return error_answer(error.status, error.code, str(error), request_id)
-    for kind, (status, code) in _LEDGER_STATUS.items():
+    for kind, (status, code) in LEDGER_STATUS.items():
         if isinstance(error, kind):
             return error_answer(status, code, _in_words(error), request_id)
     if isinstance(error, _AWAY):

@@ -6,7 +6,10 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 # Exact to nine decimals: read it as a decimal, not as a float.
-Dollars = Annotated[Decimal, WithJsonSchema({"type": "number", "description": "dollars, exact to nine decimals"})]
+DOLLARS = "dollars, exact to nine decimals"
+Dollars = Annotated[Decimal, WithJsonSchema({"type": "number", "description": DOLLARS})]
+
+NextCursor = Annotated[str | None, Field(description="asks for the next page; null: this is the last")]
 
 
 class Answer(BaseModel):

@@ -1,24 +1,43 @@
 """`/api/ai-api/wallet`: what is in a user's wallet, its latest lines, what was used."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import Field
 
 from accounts.api.answers import dollars
-from accounts.api.fields import Body, End, Moment
+from accounts.api.history_shapes import LineAnswer, PeriodQuery, StatisticsAnswer, shown_line, shown_totals
 from accounts.api.requests import parse_query
 from accounts.api.router import Access, Call, Route
-from accounts.filters import Filter
-from accounts.statistics import UsageStatistics
-from accounts.transactions import TransactionRow
+from accounts.api.shapes import Answer, Dollars
+from accounts.filters import MAX_LIMIT, MAX_OFFSET
 from accounts.wallet_view import LATEST_LINES, WalletSummary, WalletView
 
 
-class WalletQuery(Body):
-    limit: int = LATEST_LINES
-    offset: int = 0
-    startDate: Moment | None = None
-    endDate: End | None = None
-    model: str | int | None = None
+class WalletQuery(PeriodQuery):
+    """For the lines and what was used; what is in the wallet is as it is."""
+
+    limit: int = Field(default=LATEST_LINES, ge=1, le=MAX_LIMIT)
+    offset: int = Field(default=0, ge=0, le=MAX_OFFSET, description="rows to skip")
+
+
+class WalletShown(Answer):
+    id: UUID
+    userId: UUID
+    balance: Dollars
+    currency: str
+    stripeCustomerId: str | None
+    available: Annotated[Dollars, Field(description="what the next request may spend")]
+    held: Annotated[Dollars, Field(description="by requests that run")]
+    overdraft: Dollars
+
+
+class WalletAnswer(Answer):
+    success: bool
+    wallet: WalletShown
+    transactions: list[LineAnswer]
+    usageStats: StatisticsAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,54 +45,33 @@ class WalletRoutes:
     view: WalletView
 
     def routes(self) -> list[Route]:
-        return [Route("GET", "/api/ai-api/wallet", Access.USER, self.show)]
+        summary = "The wallet, made on first use; its latest lines, and what was used"
+        return [
+            Route(
+                "GET", "/api/ai-api/wallet", Access.USER, self.show, summary, query=WalletQuery, answer=WalletAnswer
+            )
+        ]  # fmt: skip
 
     async def show(self, call: Call) -> Any:
         asked = parse_query(WalletQuery, call.request.query)
-        # a model may be called 4711; the query's text was read as a number then
-        model = None if asked.model is None else str(asked.model)
-        wanted = Filter(asked.startDate, asked.endDate, model)
-        found = await self.view.overview(call.user.user_id, wanted, limit=asked.limit, offset=asked.offset)
+        user_id = call.user.user_id
+        found = await self.view.overview(user_id, asked.filter(), limit=asked.limit, offset=asked.offset)
         return {
             "success": True,
-            "wallet": _wallet(found.wallet),
-            "transactions": [_line(line) for line in found.transactions],
-            "usageStats": _statistics(found.statistics),
+            "wallet": _wallet(found.wallet, user_id),
+            "transactions": [shown_line(line) for line in found.transactions],
+            "usageStats": shown_totals(found.statistics),
         }
 
 
-def _wallet(wallet: WalletSummary) -> dict[str, Any]:
+def _wallet(wallet: WalletSummary, user_id: UUID) -> dict[str, Any]:
     return {
         "id": wallet.id,
+        "userId": user_id,
         "balance": dollars(wallet.balance_nanos),
         "currency": wallet.currency,
         "stripeCustomerId": wallet.stripe_customer_id,
         "available": dollars(wallet.available_nanos),
         "held": dollars(wallet.held_nanos),
         "overdraft": dollars(wallet.overdraft_nanos),
-    }
-
-
-def _line(line: TransactionRow) -> dict[str, Any]:
-    return {
-        "id": line.id,
-        "type": line.type,
-        "amount": dollars(line.amount_nanos),
-        "description": line.description,
-        "balance_before": dollars(line.balance_before_nanos),
-        "balance_after": dollars(line.balance_after_nanos),
-        "request_id": line.request_id,
-        "created_at": line.created_at,
-    }
-
-
-def _statistics(used: UsageStatistics) -> dict[str, Any]:
-    return {
-        "totalRequests": used.requests,
-        "totalTokens": used.tokens,
-        "totalCost": dollars(used.cost_nanos),
-        "byModel": {
-            model.model: {"requests": model.requests, "tokens": model.tokens, "cost": dollars(model.cost_nanos)}
-            for model in used.by_model
-        },
     }

@@ -23,7 +23,8 @@ LIMIT $8 OFFSET $9
 -- name: usage
 -- A page of requests, newest first.
 SELECT id, created_at, api_key_id, model, endpoint,
-    input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, total_tokens,
+    input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
+    audio_input_tokens, audio_output_tokens, total_tokens, images, audio_ms,
     cost, uncollected, usage_source, end_reason, status_code, response_time_ms, error_message
 FROM ai_usage_logs
 WHERE user_id = $1
@@ -60,3 +61,39 @@ FROM (
 ) used
 GROUP BY model
 ORDER BY model
+
+-- name: breakdown
+-- The same, also by key and by day; all three null is the sum of everything. Of each at most $10.
+SELECT model, api_key_id, day, requests, tokens, cost
+FROM (
+    -- days by their order, the others by their cost: within one kind of group, day is null for all or for none
+    SELECT *, row_number() OVER (
+        PARTITION BY grouped.kind ORDER BY day DESC NULLS LAST, cost DESC, model, api_key_id) AS place
+    FROM (
+        SELECT model, api_key_id, day, grouping(model, api_key_id, day) AS kind,
+            sum(requests)::bigint AS requests, sum(tokens) AS tokens, sum(cost) AS cost
+        FROM (
+            SELECT model, api_key_id, day, requests, total_tokens AS tokens, cost
+            FROM ai_usage_daily
+            WHERE user_id = $1
+                AND day >= coalesce($2::date, '-infinity') AND day < coalesce($3::date, 'infinity')
+                AND ($4::text IS NULL OR model = $4)
+                AND ($5::uuid IS NULL OR api_key_id = $5)
+            UNION ALL
+            SELECT model, api_key_id, (created_at AT TIME ZONE 'UTC')::date, 1, total_tokens, cost
+            FROM ai_usage_logs
+            WHERE user_id = $1 AND created_at >= $6::timestamptz AND created_at < $7::timestamptz
+                AND ($4 IS NULL OR model = $4)
+                AND ($5 IS NULL OR api_key_id = $5)
+            UNION ALL
+            SELECT model, api_key_id, (created_at AT TIME ZONE 'UTC')::date, 1, total_tokens, cost
+            FROM ai_usage_logs
+            WHERE user_id = $1 AND created_at >= $8::timestamptz AND created_at < $9::timestamptz
+                AND ($4 IS NULL OR model = $4)
+                AND ($5 IS NULL OR api_key_id = $5)
+        ) used
+        GROUP BY GROUPING SETS ((), (model), (api_key_id), (day))
+    ) grouped
+) ranked
+WHERE place <= $10
+ORDER BY kind, place

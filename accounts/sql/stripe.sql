@@ -26,7 +26,7 @@ SELECT pg_advisory_xact_lock($1, hashtext($2))
 
 -- name: lock_wallet
 -- One wallet, locked until the end of the transaction. Payments are changed only under this lock.
-SELECT id, user_id, balance, overdraft, version FROM ai_wallets WHERE id = $1 FOR NO KEY UPDATE
+SELECT id, user_id, balance, overdraft, version, is_frozen FROM ai_wallets WHERE id = $1 FOR NO KEY UPDATE
 
 -- name: payment
 -- What is known of a session or a payment intent.
@@ -59,3 +59,20 @@ WHERE c.kind = EXCLUDED.kind AND c.payment_intent_id = EXCLUDED.payment_intent_i
 -- name: claims
 -- All that is wanted back of a payment intent.
 SELECT id, kind, payment_intent_id, amount, is_dropped FROM farebox_stripe_claims WHERE payment_intent_id = $1
+
+-- name: prune_events
+-- Forget at most $2 events, older than $1 days, about which nothing was done. What moved money stays, and what was refused.
+DELETE FROM farebox_stripe_events WHERE id IN (
+    SELECT id FROM farebox_stripe_events
+    WHERE outcome IN ('ignored', 'recorded') AND received_at < now() - make_interval(days => $1)
+    ORDER BY received_at LIMIT $2
+    FOR UPDATE SKIP LOCKED)
+
+-- name: prune_claims
+-- Forget at most $2 claims, older than $1 days, on payments that never came: another product's of the same Stripe account.
+DELETE FROM farebox_stripe_claims WHERE id IN (
+    SELECT c.id FROM farebox_stripe_claims c
+    WHERE c.updated_at < now() - make_interval(days => $1)
+        AND NOT EXISTS (SELECT FROM farebox_stripe_payments p WHERE p.payment_intent_id = c.payment_intent_id)
+    ORDER BY c.updated_at LIMIT $2
+    FOR UPDATE OF c SKIP LOCKED)

@@ -8,6 +8,8 @@
     payments   what of a payment has to go back (pure)
     book       events, payments and credits, in one transaction each
     webhook    the order of these: verify, decide, book, tell Redis
+    pruning    what may be forgotten
+    auto_topup/   a saved card, charged when a wallet is nearly empty
 
 Stripe delivers an event several times, at once and in any order. So an event is never taken as a command but as a fact
 that is kept: a payment is credited once by its session, and what is due back is computed anew from all that is known.

@@ -1,7 +1,8 @@
 """Events, payments and credits, in one Postgres transaction each.
 
-Locks are always taken in this order: the event's id, the payment intent, the wallet. So nobody waits in a circle, and
-what is read of a payment under its wallet's lock stays so until the end of the transaction.
+Locks are always taken in this order: the event's id, the payment intent, the wallet, then what auto top-up has. So
+nobody waits in a circle, and what is read of a payment under its wallet's lock stays so until the end of the
+transaction.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,20 @@ from uuid import UUID
 
 import structlog
 
-from accounts.stripe.decisions import Credit, Decision, EventHead, GiveBack, Ignored, Recorded, TakeBack
+from accounts.notices.outbox import announce
+from accounts.stripe.auto_topup import attempts
+from accounts.stripe.decisions import (
+    Credit,
+    Decision,
+    Declined,
+    EventHead,
+    GiveBack,
+    Ignored,
+    NotPaid,
+    Recorded,
+    SaveCard,
+    TakeBack,
+)
 from accounts.stripe.payments import Claim, Payment, collect, due_back, settle
 from ledger import credits, rows
 from ledger.entries import WalletState
@@ -55,6 +69,14 @@ class Book:
             await connection.execute(_QUERIES["close_event"], event.id, receipt.outcome, receipt.reason)
             return receipt
 
+    async def credit(self, credit: Credit) -> Receipt:
+        """What Stripe answered at once, without an event; the event that tells the same changes nothing, or came first.
+
+        Raises LedgerError where the wallet cannot take it.
+        """
+        async with self._pool.acquire() as connection, connection.transaction():
+            return await _credit(connection, None, credit)
+
 
 async def _carry_out(connection: Connection, event_id: str, decision: Decision) -> Receipt:
     try:
@@ -69,6 +91,13 @@ async def _act(connection: Connection, event_id: str, decision: Decision) -> Rec
     match decision:
         case Credit():
             return await _credit(connection, event_id, decision)
+        case NotPaid():
+            return await _not_paid(connection, decision)
+        case Declined(attempt_id, intent, reason):
+            ended = await attempts.fail(connection, attempt_id, intent, reason)
+            return Receipt("recorded", "auto top-up stopped" if ended else "no such attempt, or it had ended")
+        case SaveCard():
+            return await _save_card(connection, decision)
         case TakeBack(claim):
             return await _claim(connection, event_id, claim)
         case GiveBack(claim):
@@ -79,12 +108,14 @@ async def _act(connection: Connection, event_id: str, decision: Decision) -> Rec
             return Receipt("ignored", reason)
 
 
-async def _credit(connection: Connection, event_id: str, credit: Credit) -> Receipt:
+async def _credit(connection: Connection, event_id: str | None, credit: Credit) -> Receipt:
     if credit.payment_intent_id is not None:
         await _lock_intent(connection, credit.payment_intent_id)
     wallet = await _lock_wallet(connection, credit.wallet_id)
     if wallet is None or wallet.user_id != credit.user_id:
         return Receipt("ignored", "unknown user")
+    if credit.attempt_id is not None and credit.payment_intent_id is not None:
+        await attempts.succeed(connection, credit.attempt_id, credit.wallet_id, credit.payment_intent_id)
     if await _payment(connection, credit.session_id, credit.payment_intent_id) is not None:
         return Receipt("recorded", "credited before")
     about = {
@@ -93,7 +124,9 @@ async def _credit(connection: Connection, event_id: str, credit: Credit) -> Rece
         "stripe_event_id": event_id,
     }
     amount = credit.amount_nanos
-    line = await credits.record(connection, wallet.wallet_id, "topup", amount, "Stripe payment", about)
+    source = "checkout" if credit.attempt_id is None else "auto_topup"
+    description = "Stripe payment" if credit.attempt_id is None else "Automatic Stripe payment"
+    line = await credits.record(connection, wallet.wallet_id, "topup", amount, description, about)
     row = await connection.fetchrow(
         _QUERIES["keep_payment"],
         credit.session_id,
@@ -103,8 +136,29 @@ async def _credit(connection: Connection, event_id: str, credit: Credit) -> Rece
         to_decimal(amount),
         line.id,
     )
+    assert row is not None, "it was just inserted"
+    facts = {"amount": format_dollars(amount), "balance": format_dollars(line.balance_after_nanos), "source": source}
+    await announce(connection, "topup.succeeded", wallet.user_id, facts, once=f"stripe-payment-{row['id']}")
     await _settle(connection, event_id, _as_payment(row), credit.payment_intent_id)
     return Receipt("credited", f"{format_dollars(amount)} credited", wallet.wallet_id)
+
+
+async def _not_paid(connection: Connection, failure: NotPaid) -> Receipt:
+    wallet = await _lock_wallet(connection, failure.wallet_id)
+    if wallet is None or wallet.user_id != failure.user_id:
+        return Receipt("ignored", "unknown user")
+    facts = {"amount": format_dollars(failure.amount_nanos), "source": "checkout", "reason": "payment_failed"}
+    await announce(connection, "topup.failed", wallet.user_id, facts, once=f"stripe-failed-{failure.session_id}")
+    return Receipt("recorded", "the payment failed")
+
+
+async def _save_card(connection: Connection, card: SaveCard) -> Receipt:
+    wallet = await _lock_wallet(connection, card.wallet_id)
+    if wallet is None or wallet.user_id != card.user_id:
+        return Receipt("ignored", "unknown user")
+    about = (card.customer_id, card.payment_method_id, card.is_live, card.saved_at)
+    saved = await connection.fetchval(attempts.QUERIES["save_card"], card.wallet_id, card.user_id, *about)
+    return Receipt("recorded", "a later card is known" if saved is None else "a card was saved")
 
 
 async def _claim(connection: Connection, event_id: str, claim: Claim, *, is_dropped: bool = False) -> Receipt:
@@ -134,10 +188,12 @@ def _what_moved(before: Payment, after: Payment) -> Receipt:
     return Receipt("recorded", f"nothing to move{owed}")
 
 
-async def _settle(connection: Connection, event_id: str, payment: Payment, intent: str | None) -> None:
+async def _settle(connection: Connection, event_id: str | None, payment: Payment, intent: str | None) -> None:
     """Brings a payment in line with what is claimed of it, then takes what its wallet can pay of all it owes."""
     claims = [_as_claim(row) for row in await connection.fetch(_QUERIES["claims"], intent)]
     give_back, owed = settle(payment, due_back(payment.credited_nanos, claims))
+    if owed > payment.owed_nanos:
+        await _stop_auto_topup(connection, payment, claims)
     if give_back:
         await _record(connection, event_id, payment, give_back, "Stripe refund failed or dispute won")
     await _move(connection, payment, payment.taken_back_nanos - give_back, owed)
@@ -150,7 +206,15 @@ async def _settle(connection: Connection, event_id: str, payment: Payment, inten
         await _move(connection, owed_payment, taken_back, owed_payment.owed_nanos - amount)
 
 
-async def _record(connection: Connection, event_id: str, payment: Payment, amount_nanos: int, why: str) -> None:
+async def _stop_auto_topup(connection: Connection, payment: Payment, claims: list[Claim]) -> None:
+    """Whoever has a bank take a payment back, or is given an automatic one back, is not charged again unasked."""
+    if any(claim.kind == "dispute" and not claim.is_dropped for claim in claims):
+        await attempts.stop(connection, payment.wallet_id, "disputed")
+    elif any([await attempts.is_auto_topup(connection, claim.payment_intent_id) for claim in claims]):
+        await attempts.stop(connection, payment.wallet_id, "refunded")
+
+
+async def _record(connection: Connection, event_id: str | None, payment: Payment, amount_nanos: int, why: str) -> None:
     about = {"stripe_payment": str(payment.id), "stripe_event_id": event_id}
     await credits.record(connection, payment.wallet_id, "refund", amount_nanos, why, about)
 

@@ -8,9 +8,10 @@ import stripe
 import structlog
 
 from accounts.errors import StripeRefused, StripeUnavailable
+from accounts.stripe.auto_topup.rules import Intent
 
 if TYPE_CHECKING:
-    from stripe.params import CustomerCreateParams
+    from stripe.params import CustomerCreateParams, PaymentIntentCreateParams
     from stripe.params.checkout import SessionCreateParams
 
 T = TypeVar("T")
@@ -23,6 +24,8 @@ ATTEMPT_TIMEOUT_S = 10.0
 # After a failed attempt, with the same idempotency key; the SDK waits half a second to two before each.
 MAX_RETRIES = 2
 _REFUSALS = (stripe.CardError, stripe.InvalidRequestError)
+# The most that Stripe lists at once. One customer does not start so many payments in a day.
+_MOST_INTENTS = 100
 
 
 class StripeApi:
@@ -53,19 +56,79 @@ class StripeApi:
         session = await _call(self._client.v1.checkout.sessions.create_async(params, options))
         return _text_of(session, "id"), _text_of(session, "url")
 
+    async def charge(self, params: "PaymentIntentCreateParams", idempotency_key: str) -> Intent:
+        """The payment intent that this key has made and confirmed, now or before; declined is an answer too."""
+        options: Any = {"idempotency_key": idempotency_key}
+        try:
+            return _intent(await self._client.v1.payment_intents.create_async(params, options))
+        except stripe.CardError as error:
+            log.info("stripe_declined", code=_code(error))
+            declined = getattr(getattr(error.error, "payment_intent", None), "id", None)
+            intent_id = declined if isinstance(declined, str) else None
+            return Intent(intent_id, "requires_payment_method", _code(error))
+        except _TROUBLES as error:
+            raise _in_our_words(error) from None
+
+    async def find_intent(self, customer_id: str, mark: tuple[str, str], from_s: int, to_s: int) -> Intent | None:
+        """The customer's payment intent with this in its metadata, made in this time; None: there certainly is none."""
+        params: Any = {"customer": customer_id, "created": {"gte": from_s, "lte": to_s}, "limit": _MOST_INTENTS}
+        found = await _call(self._client.v1.payment_intents.list_async(params))
+        listed = getattr(found, "data", None)
+        if not isinstance(listed, list):
+            raise StripeUnavailable("a list without its entries")
+        for intent in listed:
+            if getattr(getattr(intent, "metadata", None), mark[0], None) == mark[1]:
+                return _intent(intent)
+        if getattr(found, "has_more", True):
+            raise StripeUnavailable("a customer with more payments than are looked through")
+        return None
+
+    async def card_face(self, payment_method_id: str) -> tuple[str, str] | None:
+        """The brand and the last four digits of a saved card; None for what is no card."""
+        method = await _call(self._client.v1.payment_methods.retrieve_async(payment_method_id))
+        card = getattr(method, "card", None)
+        return None if card is None else (_text_of(card, "brand"), _text_of(card, "last4"))
+
+    async def detach(self, payment_method_id: str) -> None:
+        """The card can never be charged again, by nobody."""
+        await _call(self._client.v1.payment_methods.detach_async(payment_method_id))
+
+
+# The SDK lets the others out while it reads an answer: the last ones, where that has not the shape it expects.
+_TROUBLES = (
+    stripe.StripeError,
+    aiohttp.ClientError,
+    OSError,
+    TimeoutError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+
 
 async def _call(request: Awaitable[T]) -> T:
     try:
         return await request
-    except _REFUSALS as error:
+    except _TROUBLES as error:
+        raise _in_our_words(error) from None
+
+
+def _in_our_words(error: Exception) -> StripeRefused | StripeUnavailable:
+    if isinstance(error, _REFUSALS):
         log.warning("stripe_refused", error=type(error).__name__, status=error.http_status, code=_code(error))
-        raise _refused(error) from None
-    except stripe.StripeError as error:
+        return _refused(error)
+    if isinstance(error, stripe.StripeError):
         log.warning("stripe_failed", error=type(error).__name__, status=error.http_status, code=_code(error))
-        raise StripeUnavailable("payments cannot be started right now") from None
-    except (aiohttp.ClientError, OSError, TimeoutError) as error:  # the SDK lets them out while it reads an answer
+    else:
         log.warning("stripe_failed", error=type(error).__name__)
-        raise StripeUnavailable("payments cannot be started right now") from None
+    return StripeUnavailable("payments cannot be started right now")
+
+
+def _intent(answer: stripe.PaymentIntent) -> Intent:
+    """An answer that is no payment intent is no answer: whoever asked knows no more than before."""
+    failure = getattr(getattr(answer, "last_payment_error", None), "code", None)
+    return Intent(_text_of(answer, "id"), _text_of(answer, "status"), failure)
 
 
 def _refused(error: stripe.CardError | stripe.InvalidRequestError) -> StripeRefused:

@@ -6,23 +6,45 @@ the version that the account or the endpoint was made with.
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
 import orjson
 
 from accounts.errors import InvalidRequest
-from accounts.stripe.decisions import Credit, Decision, EventHead, GiveBack, Ignored, Recorded, TakeBack
+from accounts.stripe.auto_topup.rules import reason_word
+from accounts.stripe.decisions import (
+    Credit,
+    Decision,
+    Declined,
+    EventHead,
+    GiveBack,
+    Ignored,
+    NotPaid,
+    Recorded,
+    SaveCard,
+    TakeBack,
+)
 from accounts.stripe.payments import Claim, ClaimKind
 from ledger.money import MAX_NANOS
 
 NANOS_PER_CENT = 10_000_000
 # Marks what this program had paid, beside whatever else the same Stripe account sells.
 OUR_MARK = "1"
+# In the metadata of a payment that nobody was there for: the id of our attempt.
+AUTO_TOPUP_MARK = "auto_topup"
+_LATEST_S = 253_402_300_799  # the last second that a date can be
 _MAX_CENTS = MAX_NANOS // NANOS_PER_CENT
 # Stripe says that its ids have at most 255 characters; all are printable ASCII.
 _PLAIN = re.compile(r"[!-~]{1,255}")
 _Decider: TypeAlias = Callable[[Mapping[str, Any]], Decision]
+_ANOTHERS = Ignored("another product's payment")
+
+
+def metadata_of(user_id: UUID, wallet_id: UUID) -> dict[str, str]:
+    """What everything that we have made at Stripe carries, and what is believed when it comes back."""
+    return {"farebox": OUR_MARK, "user_id": str(user_id), "wallet_id": str(wallet_id)}
 
 
 def parse(payload: bytes) -> Mapping[str, Any]:
@@ -49,6 +71,8 @@ def decide(event: Mapping[str, Any], live: bool | None) -> Decision:
     if live is not None and known.livemode is not live:
         return Ignored("test and live mode do not match")
     decider = _DECIDERS.get(known.type)
+    if known.type == "setup_intent.succeeded":
+        return _card_saved(_object(_object(event.get("data")).get("object")), known.livemode, event.get("created"))
     if decider is None:
         return Ignored("not a type that anything is done for")
     return decider(_object(_object(event.get("data")).get("object")))
@@ -73,7 +97,7 @@ def _paid_later(session: Mapping[str, Any]) -> Decision:
 def _credit(session: Mapping[str, Any]) -> Decision:
     metadata = _object(session.get("metadata"))
     if metadata.get("farebox") != OUR_MARK:
-        return Ignored("another product's payment")
+        return _ANOTHERS
     if session.get("mode", "payment") != "payment":
         return Ignored("not a single payment")
     if session.get("currency") != "usd":
@@ -83,10 +107,63 @@ def _credit(session: Mapping[str, Any]) -> Decision:
         return Ignored("no session id, or an amount that is not whole cents in range")
     if amount == 0:
         return Recorded("nothing was paid")
-    user_id, wallet_id = _uuid(metadata.get("user_id")), _uuid(metadata.get("wallet_id"))
-    if user_id is None or wallet_id is None:
+    payer = _payer(metadata)
+    if payer is None:
         return Ignored("unknown user")
-    return Credit(session_id, _reference(session.get("payment_intent")), user_id, wallet_id, amount)
+    return Credit(session_id, _reference(session.get("payment_intent")), *payer, amount)
+
+
+def _not_paid(session: Mapping[str, Any]) -> Decision:
+    """Nothing is done but telling the payer, if it is one of ours."""
+    metadata = _object(session.get("metadata"))
+    session_id, amount, payer = _plain(session.get("id")), _nanos(session.get("amount_total")), _payer(metadata)
+    if metadata.get("farebox") != OUR_MARK or session_id is None or amount is None or payer is None:
+        return Recorded("the payment failed")
+    return NotPaid(session_id, *payer, amount)
+
+
+def _charged(intent: Mapping[str, Any]) -> Decision:
+    """An auto top-up's payment intent. A checkout's has our metadata too; its session is what is credited."""
+    metadata = _object(intent.get("metadata"))
+    if metadata.get("farebox") != OUR_MARK:
+        return _ANOTHERS
+    if AUTO_TOPUP_MARK not in metadata:
+        return Recorded("a checkout's payment: its session tells")
+    if intent.get("status", "succeeded") != "succeeded":
+        return Ignored("unknown payment status")
+    if intent.get("currency") != "usd":
+        return Ignored("wrong currency")
+    attempt_id, payer = _uuid(metadata[AUTO_TOPUP_MARK]), _payer(metadata)
+    if attempt_id is None or payer is None:
+        return Ignored("unknown user or attempt")
+    intent_id = _plain(intent.get("id"))
+    amount = _nanos(intent.get("amount_received", intent.get("amount")))
+    if intent_id is None or not amount:
+        return Ignored("no id, or an amount that is not whole cents in range")
+    return Credit(None, intent_id, *payer, amount, attempt_id)
+
+
+def _declined(intent: Mapping[str, Any]) -> Decision:
+    """At a checkout the payer is there to try again. Where nobody was there, nothing more will come."""
+    metadata = _object(intent.get("metadata"))
+    attempt_id, intent_id = _uuid(metadata.get(AUTO_TOPUP_MARK)), _plain(intent.get("id"))
+    if metadata.get("farebox") != OUR_MARK or attempt_id is None or intent_id is None:
+        return Recorded("the payment failed")
+    code = _object(intent.get("last_payment_error")).get("code")
+    return Declined(attempt_id, intent_id, reason_word(code, "card_declined"))
+
+
+def _card_saved(intent: Mapping[str, Any], livemode: bool | None, created_s: Any) -> Decision:
+    metadata = _object(intent.get("metadata"))
+    if metadata.get("farebox") != OUR_MARK:
+        return Ignored("another product's card")
+    customer_id, method_id = _reference(intent.get("customer")), _reference(intent.get("payment_method"))
+    payer = _payer(metadata)
+    if payer is None or customer_id is None or method_id is None or livemode is None:
+        return Ignored("no user, customer or payment method, or neither of the modes")
+    if type(created_s) is not int or not 0 <= created_s <= _LATEST_S:
+        return Ignored("no time")
+    return SaveCard(*payer, customer_id, method_id, livemode, datetime.fromtimestamp(created_s, UTC))
 
 
 def _charge_refunded(charge: Mapping[str, Any]) -> Decision:
@@ -122,15 +199,12 @@ def _reinstated(dispute: Mapping[str, Any]) -> Decision:
     return _give_back(_claim("dispute", dispute, "amount"))
 
 
-def _failed(_: Mapping[str, Any]) -> Decision:
-    return Recorded("the payment failed")
-
-
 _DECIDERS: Mapping[str, _Decider] = {
     "checkout.session.completed": _completed,
     "checkout.session.async_payment_succeeded": _paid_later,
-    "checkout.session.async_payment_failed": _failed,
-    "payment_intent.payment_failed": _failed,
+    "checkout.session.async_payment_failed": _not_paid,
+    "payment_intent.succeeded": _charged,
+    "payment_intent.payment_failed": _declined,
     "charge.refunded": _charge_refunded,
     "charge.refund.updated": _refund,
     "refund.created": _refund,
@@ -142,7 +216,8 @@ _DECIDERS: Mapping[str, _Decider] = {
     "charge.dispute.funds_withdrawn": _withdrawn,
     "charge.dispute.funds_reinstated": _reinstated,
 }
-EVENT_TYPES = tuple(_DECIDERS)
+# What the endpoint has to be told of.
+EVENT_TYPES = (*_DECIDERS, "setup_intent.succeeded")
 
 
 def _claim(kind: ClaimKind, thing: Mapping[str, Any], amount_field: str) -> Claim | Ignored:
@@ -187,6 +262,12 @@ def _reference(value: Any) -> str | None:
 def _nanos(cents: Any) -> int | None:
     # bool is an int in Python
     return cents * NANOS_PER_CENT if type(cents) is int and 0 <= cents <= _MAX_CENTS else None
+
+
+def _payer(metadata: Mapping[str, Any]) -> tuple[UUID, UUID] | None:
+    """The user and the wallet."""
+    user_id, wallet_id = _uuid(metadata.get("user_id")), _uuid(metadata.get("wallet_id"))
+    return None if user_id is None or wallet_id is None else (user_id, wallet_id)
 
 
 def _uuid(value: Any) -> UUID | None:

@@ -37,6 +37,12 @@ def mode_of(secret_key: str | None) -> Mode | None:
     return None
 
 
+def is_live(secret_key: str | None) -> bool | None:
+    """Does it move real money? None where it does not say."""
+    mode = mode_of(secret_key)
+    return None if mode is None else mode == "live"
+
+
 class Webhook:
     """`secrets`: for signing, several while one is being replaced. `secret_key`: only to tell test from live."""
 
@@ -53,8 +59,7 @@ class Webhook:
         self._book = Book(store.pool)
         self._mirror = mirror
         self._secrets = [secret.encode() for secret in secrets]
-        mode = mode_of(secret_key)
-        self._live = None if mode is None else mode == "live"
+        self._live = is_live(secret_key)
         self._clock_ms = clock_ms
 
     async def handle(self, payload: bytes, signature: str | None) -> Receipt:

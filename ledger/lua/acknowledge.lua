@@ -6,7 +6,8 @@
 -- ARGV  1      the consumer group
 --       2      n, the number of events
 --       then   3 per event:  stream id · place of its wallet among KEYS[2..], 0 for none · charge
---       then   3 per wallet, in the order of KEYS[2..]:  balance · overdraft · version, or '' · '' · '' if unknown
+--       then   4 per wallet, in the order of KEYS[2..]:  balance · overdraft · version · frozen (1 or 0), or '' four times
+--              if unknown
 -- UNITS nano-dollars, as decimal integers
 -- REPLY the number of events acknowledged by this call
 --
@@ -31,12 +32,13 @@ for i = 0, events - 1 do
 end
 
 for w = 1, #KEYS - 1 do
-    local at = 3 + 3 * events + 3 * (w - 1)
-    local balance, overdraft, version = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+    local at = 3 + 3 * events + 4 * (w - 1)
+    local balance, overdraft, version, frozen = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
     local cached = redis.call('HMGET', KEYS[1 + w], 'balance', 'version')
     -- Without `balance` the hash is one that admission has yet to load; it is not for us to make it half known.
     if version ~= '' and cached[1] and tonumber(version) > tonumber(cached[2] or '0') then
-        redis.call('HSET', KEYS[1 + w], 'balance', balance, 'overdraft', overdraft, 'version', version)
+        redis.call('HSET', KEYS[1 + w], 'balance', balance, 'overdraft', overdraft, 'version', version,
+            'frozen', frozen)
     end
 end
 

@@ -101,3 +101,25 @@ LEFT JOIN (
 ) r ON r.payment = p.id::text
 WHERE (t.amount IS DISTINCT FROM p.credited OR p.taken_back <> coalesce(-r.total, 0))
     AND ($1::timestamptz IS NULL OR p.updated_at >= $1)
+
+-- name: each_auto_topup_was_credited_once
+-- An attempt that succeeded is a payment of its amount, of its wallet; an automatic payment is an attempt that succeeded.
+SELECT a.wallet_id, NULL::uuid AS request_id,
+    format('attempt %s: %s of %s, payment %s of %s', a.id, a.status, a.amount, a.payment_intent_id, coalesce(p.credited, 0)) AS detail
+FROM farebox_auto_topup_attempts a
+LEFT JOIN farebox_stripe_payments p ON p.payment_intent_id = a.payment_intent_id
+WHERE ((a.status = 'succeeded') <> (p.id IS NOT NULL) OR p.credited <> a.amount OR p.wallet_id <> a.wallet_id)
+    AND ($1::timestamptz IS NULL OR coalesce(a.ended_at, a.created_at) >= $1)
+
+-- name: no_request_was_refunded_beyond_its_debit
+-- What was given back for a request went to the wallet that had paid, and is not more than it had.
+SELECT coalesce(d.wallet_id, r.wallet_id) AS wallet_id, r.request_id,
+    format('debited %s, refunded %s', coalesce(-d.amount, 0), r.total)
+        || CASE WHEN d.wallet_id <> r.wallet_id THEN ' to another wallet' ELSE '' END AS detail
+FROM (
+    SELECT f.request_id, t.wallet_id, sum(t.amount) AS total, max(t.created_at) AS latest_at
+    FROM farebox_request_refunds f JOIN ai_transactions t ON t.id = f.transaction_id
+    GROUP BY f.request_id, t.wallet_id
+) r
+LEFT JOIN ai_transactions d ON d.request_id = r.request_id
+WHERE (r.total > coalesce(-d.amount, 0) OR d.wallet_id <> r.wallet_id) AND ($1::timestamptz IS NULL OR r.latest_at >= $1)

@@ -14,11 +14,13 @@ WITH given AS (
     SELECT DISTINCT ON (request_id) *
     FROM unnest(
         $1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
-        $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[],
-        $13::bigint[], $14::bigint[], $15::text[], $16::text[], $17::int[], $18::int[], $19::text[], $20::text[]
+        $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[],
+        $15::bigint[], $16::bigint[],
+        $17::bigint[], $18::bigint[], $19::text[], $20::text[], $21::int[], $22::int[], $23::text[], $24::text[]
     ) WITH ORDINALITY AS e(
         request_id, user_id, wallet_id, api_key_id, pricing_id, model, endpoint,
         input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
+        audio_input_tokens, audio_output_tokens, images, audio_ms,
         cost_nanos, charge_nanos, usage_source, end_reason, status_code, response_time_ms, error_message, metadata,
         place)
     ORDER BY request_id, place
@@ -26,7 +28,8 @@ WITH given AS (
     -- Multiplied, not divided: a product of numerics is exact.
     SELECT *,
         farebox_uuid7_time(request_id) AS created_at,
-        input_tokens + cached_input_tokens + cache_write_tokens + output_tokens + reasoning_tokens AS total_tokens,
+        input_tokens + cached_input_tokens + cache_write_tokens + output_tokens + reasoning_tokens
+            + audio_input_tokens + audio_output_tokens AS total_tokens,
         cost_nanos * 0.000000001 AS cost,
         charge_nanos * 0.000000001 AS charge
     FROM given
@@ -50,11 +53,13 @@ WITH given AS (
 ), logged AS (
     INSERT INTO ai_usage_logs (
         id, user_id, wallet_id, api_key_id, pricing_id, model, endpoint,
-        input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, total_tokens,
+        input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
+        audio_input_tokens, audio_output_tokens, images, audio_ms, total_tokens,
         cost, uncollected, usage_source, end_reason, status_code, response_time_ms, error_message, metadata, created_at)
     SELECT
         request_id, user_id, wallet_id, api_key_id, pricing_id, model, endpoint,
-        input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, total_tokens,
+        input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
+        audio_input_tokens, audio_output_tokens, images, audio_ms, total_tokens,
         cost, cost - paid, usage_source, end_reason, status_code, response_time_ms, error_message, metadata::jsonb, created_at
     FROM numbered
     RETURNING id

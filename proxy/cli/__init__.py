@@ -12,7 +12,7 @@ from accounts.errors import AccountsError
 from ledger.errors import LedgerError
 from ledger.migrate import MigrationError
 from proxy.backends import StartError
-from proxy.cli import accounts, audit, local, processes
+from proxy.cli import accounts, admin_log, audit, events, keys, local, prices, processes, smoke, wallets
 from proxy.health import farebox_version
 from runtime.config import ConfigError
 from runtime.embedded.errors import EmbeddedServerError
@@ -29,7 +29,18 @@ def cli() -> None:
     """A metering reverse proxy for LLM servers."""
 
 
-for command in (*processes.COMMANDS, *accounts.COMMANDS, *audit.COMMANDS, *local.COMMANDS):
+for command in (
+    *processes.COMMANDS,
+    *keys.COMMANDS,
+    *accounts.COMMANDS,
+    *wallets.COMMANDS,
+    *admin_log.COMMANDS,
+    *prices.COMMANDS,
+    *audit.COMMANDS,
+    *events.COMMANDS,
+    *local.COMMANDS,
+    *smoke.COMMANDS,
+):
     cli.add_command(command)
 
 

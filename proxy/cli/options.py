@@ -1,9 +1,11 @@
 """Options and ways to print that several commands share."""
 
 import asyncio
+import os
+import pwd
 import sys
 from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,6 +41,14 @@ def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
         default=_default_config,
         show_default=f"{LOCAL_CONFIG} or {_CONFIG}",
     )(command)
+
+
+def operator() -> str:
+    """Who types this, for the log of acts: `cli:` and the name of the operating system's user."""
+    try:
+        return f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
+    except KeyError:  # in a container a user may have a number only
+        return f"cli:{os.getuid()}"
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -83,3 +93,23 @@ class Moment(click.ParamType[datetime]):
         except ValueError:
             self.fail(f"{value!r} is not an ISO 8601 date or time", param, ctx)
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+_DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+class Duration(click.ParamType[timedelta]):
+    """`90s`, `15m`, `1h`, `30d`."""
+
+    name = "DURATION"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        if isinstance(value, timedelta):
+            return value
+        number, unit = value[:-1], value[-1:]
+        if not number.isdecimal() or unit not in _DURATION_UNITS or len(number) > _MAX_DURATION_DIGITS:
+            self.fail(f"{value!r} is not a number of s, m, h or d", param, ctx)
+        return timedelta(seconds=int(number) * _DURATION_UNITS[unit])
+
+
+_MAX_DURATION_DIGITS = 5

@@ -2,11 +2,13 @@
 
 from aiohttp import web
 
+from accounts.api.answers import error_answer
 from proxy.failures import Failure
 from runtime.clock import wall_ms
 from runtime.ids import new_request_id
 
 HeaderList = list[tuple[str, str]]
+_ACCOUNT_API = "/api/ai-api/"
 _JSON = ("content-type", "application/json")
 
 
@@ -29,3 +31,11 @@ def failure_response(failure: Failure, own_headers: HeaderList) -> web.Response:
 
 def json_response(status: int, headers: HeaderList, body: bytes) -> web.Response:
     return whole_response(status, [_JSON, *headers], body)
+
+
+def nothing_at(path: str) -> web.Response:
+    """A path that is not there, or not with this method, in the shape of the routes that it lies among."""
+    name, request_id = new_id_header()
+    if path.startswith(_ACCOUNT_API):
+        return error_answer(404, "not_found", "there is nothing at this path, or not with this method", request_id)
+    return failure_response(Failure("not_found", "There is nothing at this path."), [(name, request_id)])

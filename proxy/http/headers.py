@@ -61,7 +61,7 @@ _NOT_TO_CLIENT = _HOP_BY_HOP | frozenset(
 # Digests of a body that we may have shortened.
 _DIGESTS = frozenset((b"content-digest", b"content-md5", b"digest", b"etag", b"repr-digest"))
 _CLIENT_PREFIXES_DROPPED = (b"x-ratelimit-", b"anthropic-ratelimit-", b"x-farebox-")
-_MAX_CLIENT_ID_CHARS = 128
+MAX_CLIENT_ID_CHARS = 128
 
 
 def to_upstream(raw: Iterable[tuple[bytes, bytes]], *, credential: str | None, request_id: str) -> RawHeaders:
@@ -93,7 +93,7 @@ def client_request_id(raw: Iterable[tuple[bytes, bytes]]) -> str | None:
     """`x-client-request-id`, cut to 128 characters. It is kept in JSON: bytes that are no text are replaced."""
     for name, value in raw:
         if name.lower() == b"x-client-request-id":
-            return value.decode("utf-8", "replace")[:_MAX_CLIENT_ID_CHARS] or None
+            return value.decode("utf-8", "replace")[:MAX_CLIENT_ID_CHARS] or None
     return None
 
 
@@ -112,12 +112,12 @@ def _named_in_connection(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[by
     return frozenset(token.strip().lower() for value in names for token in value.split(b","))
 
 
-def rate_limit(minute: Bucket) -> list[tuple[str, str]]:
-    """`x-ratelimit-*-requests` of the key's own minute bucket, in OpenAI's format."""
+def rate_limit(bucket: Bucket, what: str = "requests") -> list[tuple[str, str]]:
+    """`x-ratelimit-*-requests` of the key's own minute bucket, or `-tokens`, in OpenAI's format."""
     return [
-        ("x-ratelimit-limit-requests", str(minute.capacity)),
-        ("x-ratelimit-remaining-requests", str(minute.remaining)),
-        ("x-ratelimit-reset-requests", go_duration(minute.full_in_ms)),
+        (f"x-ratelimit-limit-{what}", str(bucket.capacity)),
+        (f"x-ratelimit-remaining-{what}", str(bucket.remaining)),
+        (f"x-ratelimit-reset-{what}", go_duration(bucket.full_in_ms)),
     ]
 
 

@@ -15,7 +15,7 @@ from aiohttp.streams import StreamReader
 
 from proxy.drain import Drain
 from proxy.failures import Failure
-from proxy.http.answers import failure_response, new_id_header
+from proxy.http.answers import failure_response, new_id_header, nothing_at
 from proxy.http.routes import Handler, Routes, Table
 from runtime.settings import Listen
 
@@ -96,7 +96,7 @@ def dispatcher(table: Table, drain: Drain) -> Handler:
     async def dispatch(request: web.BaseRequest) -> web.StreamResponse:
         handler = routes.find(request.method, request.path)
         if handler is None:
-            return failure_response(Failure("not_found", "There is nothing at this path."), [new_id_header()])
+            return nothing_at(request.path)
         with drain:
             return await handler(request)
 

@@ -3,6 +3,7 @@
     fields    addresses, secrets, durations
     servers   listen, database, redis, log
     accounts  keys, identity, stripe
+    notices   webhooks and mails about events
     upstream  the LLM servers
 
 Sections are frozen; secrets are `SecretStr`, which prints as stars.
@@ -14,11 +15,13 @@ from pydantic import AfterValidator
 
 from runtime.settings.accounts import Identity, KeyPolicy, Keys, Stripe
 from runtime.settings.fields import Section
-from runtime.settings.servers import Database, Listen, Log, RedisServer
+from runtime.settings.notices import Notices, Smtp, WebhookEndpoint
+from runtime.settings.servers import AdminListen, Database, Listen, Log, RedisServer
 from runtime.settings.upstream import Upstream, UpstreamKind
 
 __all__ = [
     "AccountsConfig",
+    "AdminListen",
     "Config",
     "Database",
     "DatabaseConfig",
@@ -28,10 +31,13 @@ __all__ = [
     "Keys",
     "Listen",
     "Log",
+    "Notices",
     "RedisServer",
+    "Smtp",
     "Stripe",
     "Upstream",
     "UpstreamKind",
+    "WebhookEndpoint",
 ]
 
 
@@ -68,5 +74,6 @@ class Config(AccountsConfig):
     keys: Keys
     identity: Identity = Identity()
     stripe: Stripe = Stripe()
+    notices: Notices = Notices()
     upstreams: Annotated[tuple[Upstream, ...], AfterValidator(_at_least_one)]
     log: Log = Log()

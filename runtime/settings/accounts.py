@@ -56,6 +56,10 @@ class KeyPolicy(Section):
     bcrypt_cost: int = Field(default=10, ge=4, le=15)
     max_requests_per_minute: int = Field(default=6_000, ge=1, le=100_000_000)
     max_requests_per_day: int = Field(default=1_000_000, ge=1, le=100_000_000)
+    max_tokens_per_minute: int | None = Field(default=None, ge=1, le=100_000_000)
+    max_concurrent_requests: int | None = Field(default=None, ge=1, le=100_000)
+    max_keys_per_user: int = Field(default=100, ge=1, le=10_000)
+    max_rotation_grace_s: int = Field(default=7 * 86_400, ge=0, le=365 * 86_400)
 
 
 class Keys(KeyPolicy):
@@ -72,6 +76,7 @@ class Identity(Section):
     jwks_url: str | None = Field(default=None, max_length=2048)
     issuer: str | None = Field(default=None, min_length=1, max_length=255)
     audience: Annotated[tuple[Name, ...], BeforeValidator(one_or_many)] = Field(default=(), max_length=32)
+    authorized_parties: Annotated[tuple[Name, ...], BeforeValidator(one_or_many)] = Field(default=(), max_length=32)
     leeway_s: float = Field(default=30, ge=0, le=300)
     subject: Literal["uuid", "derived"] = "uuid"
     admin_user_ids: tuple[UUID, ...] = ()
@@ -99,6 +104,18 @@ def _signing_secret(secret: SecretStr) -> SecretStr:
 CardAmount = Annotated[Decimal, Field(ge=Decimal("0.50"), le=Decimal("999999.99"), decimal_places=2)]
 
 
+# As the ledger's largest balance: more could not be booked.
+CapAmount = Annotated[Decimal, Field(ge=Decimal("0.50"), le=Decimal(9_000_000), decimal_places=2)]
+
+
+class AutoTopup(Section):
+    """What people may have charged while they are not there."""
+
+    max_amount: CardAmount | None = None  # as at a checkout
+    max_monthly_cap: CapAmount = Decimal(10_000)
+    interval_s: float = Field(default=10, ge=0.05, le=3600)
+
+
 class Stripe(Section):
     """Without a secret key there is no checkout, without a signing secret no webhook."""
 
@@ -112,6 +129,8 @@ class Stripe(Section):
     success_url: PageUrl = "http://localhost:8080/?checkout=success"
     cancel_url: PageUrl = "http://localhost:8080/?checkout=cancelled"
     product_name: str = Field(default="API credits", min_length=1, max_length=200)
+    auto_topup: AutoTopup = AutoTopup()
+    keep_events_days: int = Field(default=90, ge=90, le=36_500)
 
     @model_validator(mode="after")
     def _least_below_most(self) -> Self:

@@ -9,10 +9,10 @@ import aiohttp
 import pytest
 from stripe import WebhookSignature
 
-from accounts.identity import mint_token
 from runtime.clock import wall_ms
 from tests.support.calling import Caller
 from tests.support.office import Office
+from tests.support.people import Person
 from tests.support.program import JWT_SECRET, Program
 
 ADMIN = UUID("0a0a0a0a-0000-4000-8000-000000000001")
@@ -28,7 +28,13 @@ def sections() -> dict[str, dict[str, Any]]:
     return {
         "identity": {"jwt_secret": JWT_SECRET, "admin_user_ids": [str(ADMIN)]},
         "stripe": {"secret_key": "sk_test_of_a_test", "webhook_secrets": [SIGNING_SECRET]},
-        "keys": {"max_requests_per_minute": 600},
+        "keys": {
+            "max_requests_per_minute": 600,
+            "max_tokens_per_minute": 5000,
+            "max_concurrent_requests": 7,
+            "max_keys_per_user": 4,
+            "max_rotation_grace_s": 600,
+        },
     }
 
 
@@ -37,40 +43,23 @@ def program(module_program: Program) -> Program:
     return module_program
 
 
-class Api:
-    """What a browser of one person does."""
-
-    def __init__(self, http: aiohttp.ClientSession, base_url: str, user_id: UUID) -> None:
-        self._http = http
-        self._base_url = base_url
-        self.user_id = user_id
-        self.auth = {"authorization": f"Bearer {mint_token(user_id, JWT_SECRET, now_ms=wall_ms())}"}
-
-    async def __call__(self, method: str, path: str, body: Any = None, **more: Any) -> tuple[int, Any]:
-        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        headers = self.auth | more.pop("headers", {})
-        async with self._http.request(method, self._base_url + path, data=data, headers=headers, **more) as answer:
-            assert answer.headers["x-request-id"]
-            return answer.status, json.loads(await answer.read(), parse_float=Decimal)
+@pytest.fixture
+def ana(http: aiohttp.ClientSession, program: Program) -> Person:
+    return Person(http, program.base_url, uuid4())
 
 
 @pytest.fixture
-def ana(http: aiohttp.ClientSession, program: Program) -> Api:
-    return Api(http, program.base_url, uuid4())
+def bob(http: aiohttp.ClientSession, program: Program) -> Person:
+    return Person(http, program.base_url, uuid4())
 
 
 @pytest.fixture
-def bob(http: aiohttp.ClientSession, program: Program) -> Api:
-    return Api(http, program.base_url, uuid4())
-
-
-@pytest.fixture
-def admin(http: aiohttp.ClientSession, program: Program) -> Api:
-    return Api(http, program.base_url, ADMIN)
+def admin(http: aiohttp.ClientSession, program: Program) -> Person:
+    return Person(http, program.base_url, ADMIN)
 
 
 async def test_a_new_key_works_at_once_and_is_refused_as_soon_as_it_is_revoked(
-    ana: Api, admin: Api, call: Caller
+    ana: Person, admin: Person, call: Caller
 ) -> None:
     assert (await admin("POST", BONUS, {"userId": str(ana.user_id), "amount": 1, "description": "hello"}))[0] == 200
     status, made = await ana("POST", KEYS, {"name": "laptop", "rateLimitPerMinute": 7})
@@ -84,19 +73,20 @@ async def test_a_new_key_works_at_once_and_is_refused_as_soon_as_it_is_revoked(
     assert answer.status == 401
 
 
-async def test_keys_are_listed_newest_first_and_never_with_a_hash(ana: Api) -> None:
+async def test_keys_are_listed_newest_first_and_never_with_a_hash(ana: Person) -> None:
     for name in ("one", "two"):
         await ana("POST", KEYS, {"name": name})
     status, listed = await ana("GET", KEYS)
     assert status == 200 and [key["name"] for key in listed["keys"]] == ["two", "one"]
     assert set(listed["keys"][0]) == {
         "id", "key_prefix", "name", "rate_limit_per_minute", "rate_limit_per_day", "is_active", "last_used_at",
-        "created_at", "expires_at",
+        "created_at", "expires_at", "allowed_models", "allowed_routes", "allowed_ips", "tokens_per_minute",
+        "max_concurrent_requests", "budget_daily", "budget_monthly", "budget_total", "is_frozen", "rotated_from",
     }  # fmt: skip
     assert (listed["keys"][0]["rate_limit_per_minute"], listed["keys"][0]["rate_limit_per_day"]) == (60, 1000)
 
 
-async def test_a_key_of_somebody_else_is_not_there(ana: Api, bob: Api) -> None:
+async def test_a_key_of_somebody_else_is_not_there(ana: Person, bob: Person) -> None:
     _, made = await ana("POST", KEYS, {"name": "hers"})
     assert (await bob("DELETE", KEYS, {"keyId": made["id"]}))[0] == 404
     assert (await bob("GET", KEYS))[1]["keys"] == []
@@ -104,7 +94,7 @@ async def test_a_key_of_somebody_else_is_not_there(ana: Api, bob: Api) -> None:
 
 
 async def test_a_wallet_shows_what_is_in_it_and_what_was_used(
-    ana: Api, admin: Api, call: Caller, office: Office
+    ana: Person, admin: Person, call: Caller, office: Office
 ) -> None:
     await admin("POST", BONUS, {"userId": str(ana.user_id), "amount": 2.5, "description": "hello"})
     _, made = await ana("POST", KEYS, {"name": "laptop"})
@@ -123,12 +113,12 @@ async def test_a_wallet_shows_what_is_in_it_and_what_was_used(
     assert (await ana("GET", f"{WALLET}?limit=1&offset=1"))[1]["transactions"][0]["type"] == "bonus"
 
 
-async def test_a_wallet_is_made_on_first_use(ana: Api) -> None:
+async def test_a_wallet_is_made_on_first_use(ana: Person) -> None:
     status, seen = await ana("GET", WALLET)
     assert (status, seen["wallet"]["balance"], seen["transactions"]) == (200, 0, [])
 
 
-async def test_an_admin_sets_a_balance_and_the_difference_is_written_down(ana: Api, admin: Api) -> None:
+async def test_an_admin_sets_a_balance_and_the_difference_is_written_down(ana: Person, admin: Person) -> None:
     assert (await admin("POST", BONUS, {"userId": str(ana.user_id), "amount": 5, "description": "x"}))[1][
         "balance"
     ] == 5
@@ -140,7 +130,7 @@ async def test_an_admin_sets_a_balance_and_the_difference_is_written_down(ana: A
     assert (line["type"], line["amount"]) == ("adjustment", Decimal("-3.999999999"))
 
 
-async def test_what_is_for_admins_is_not_for_others(ana: Api) -> None:
+async def test_what_is_for_admins_is_not_for_others(ana: Person) -> None:
     body = {"userId": str(ana.user_id), "amount": 5, "description": "for me"}
     assert (await ana("POST", BONUS, body))[0] == 403
     assert (await ana("GET", WALLET))[1]["wallet"]["balance"] == 0
@@ -148,12 +138,12 @@ async def test_what_is_for_admins_is_not_for_others(ana: Api) -> None:
 
 @pytest.mark.parametrize("authorization", ["", "Bearer", "Bearer x.y.z", "Basic YTpi", "Bearer pp_live-" + "x" * 32])
 @pytest.mark.parametrize(("method", "path"), [("GET", KEYS), ("POST", KEYS), ("GET", WALLET), ("POST", BONUS)])
-async def test_without_a_token_there_is_nothing(ana: Api, authorization: str, method: str, path: str) -> None:
+async def test_without_a_token_there_is_nothing(ana: Person, authorization: str, method: str, path: str) -> None:
     status, refused = await ana(method, path, headers={"authorization": authorization})
     assert (status, refused["code"]) == (401, "invalid_token")
 
 
-async def test_a_user_token_is_no_api_key(ana: Api, call: Caller) -> None:
+async def test_a_user_token_is_no_api_key(ana: Person, call: Caller) -> None:
     body = {"model": "tiny", "messages": [{"role": "user", "content": "x"}]}
     assert (await call.post(body, headers=ana.auth)).status == 401
 
@@ -162,7 +152,7 @@ BAD_AMOUNTS = (b"NaN", b"1e309", b"-1", b'"5"', b"0", b"true", b"null", b"1e30",
 
 
 @pytest.mark.parametrize("amount", BAD_AMOUNTS, ids=repr)
-async def test_an_amount_is_a_number_of_dollars(ana: Api, admin: Api, amount: bytes) -> None:
+async def test_an_amount_is_a_number_of_dollars(ana: Person, admin: Person, amount: bytes) -> None:
     body = b'{"userId": "%s", "description": "x", "amount": %s}' % (str(ana.user_id).encode(), amount)
     assert (await admin("POST", BONUS, body))[0] == 400
     assert (await ana("GET", WALLET))[1]["wallet"]["balance"] == 0
@@ -179,16 +169,51 @@ async def test_an_amount_is_a_number_of_dollars(ana: Api, admin: Api, amount: by
         {"name": "x", "rateLimitPerDay": 10**30}, {"name": "x", "rateLimitPerDay": True},
         {"name": "x", "expiresAt": "yesterday"}, {"name": "x", "expiresAt": "2001-01-01"},
         {"name": "x", "expiresAt": 5},
+        {"name": "x", "tokensPerMinute": 5001}, {"name": "x", "maxConcurrentRequests": 8},
+        {"name": "x", "tokensPerMinute": 0}, {"name": "x", "budgetDaily": -1}, {"name": "x", "budgetTotal": "5"},
+        b'{"name": "x", "budgetMonthly": NaN}', b'{"name": "x", "budgetMonthly": 1e309}',
+        {"name": "x", "allowedModels": []}, {"name": "x", "allowedModels": "a"},
+        {"name": "x", "allowedModels": [["a"]]},
+        {"name": "x", "allowedModels": ["a", "a"]}, {"name": "x", "allowedModels": ["a\x00"]},
+        {"name": "x", "allowedModels": ["x"] * 10_000},
+        {"name": "x", "allowedModels": [f"{n:0200}" for n in range(100)]},
+        {"name": "x", "allowedRoutes": ["/etc/passwd"]}, {"name": "x", "allowedIps": ["10.0.0.1/8"]},
+        {"name": "x", "is_frozen": False}, {"name": "x", "userId": NOBODYS_KEY},
+        {"name": "x", "rotatedFrom": NOBODYS_KEY},
     ],
-    ids=repr,
+    ids=lambda body: repr(body)[:60],
 )  # fmt: skip
-async def test_a_bad_key_is_refused_and_not_made(ana: Api, body: Any) -> None:
+async def test_a_bad_key_is_refused_and_not_made(ana: Person, body: Any) -> None:
     status, refused = await ana("POST", KEYS, body)
     assert status == 400 and set(refused) == {"error", "code"}
     assert (await ana("GET", KEYS))[1]["keys"] == []
 
 
-async def test_a_name_may_be_in_any_language_and_is_never_sql(ana: Api) -> None:
+async def test_what_users_ask_for_is_bounded_by_the_configuration(ana: Person) -> None:
+    _, made = await ana("POST", KEYS, {"name": "x"})
+    shown = (await ana("GET", KEYS))[1]["keys"][0]
+    assert (shown["tokens_per_minute"], shown["max_concurrent_requests"]) == (5000, 7), "as much as there is"
+    less = {"keyId": made["id"], "tokensPerMinute": 10, "maxConcurrentRequests": 1}
+    assert (await ana("PATCH", KEYS, less))[1]["key"]["tokens_per_minute"] == 10
+    for more in ({"rateLimitPerMinute": 601}, {"tokensPerMinute": 5001}, {"maxConcurrentRequests": 8}):
+        assert (await ana("PATCH", KEYS, {"keyId": made["id"]} | more))[0] == 400
+    assert (await ana("POST", f"{KEYS}/rotate", {"keyId": made["id"], "graceSeconds": 601}))[0] == 400
+    freed = (await ana("PATCH", KEYS, {"keyId": made["id"], "tokensPerMinute": None}))[1]["key"]
+    assert (freed["tokens_per_minute"], freed["max_concurrent_requests"]) == (5000, 1)
+    assert freed["rotated_from"] is None and len((await ana("GET", KEYS))[1]["keys"]) == 1
+
+
+async def test_a_user_has_so_many_keys_and_no_more(ana: Person, bob: Person) -> None:
+    made = [(await ana("POST", KEYS, {"name": str(n)}))[1] for n in range(4)]
+    status, refused = await ana("POST", KEYS, {"name": "one too many"})
+    assert (status, refused["code"]) == (409, "too_many_keys")
+    assert (await bob("POST", KEYS, {"name": "his"}))[0] == 200
+    assert (await ana("POST", f"{KEYS}/rotate", {"keyId": made[0]["id"]}))[0] == 200, "at the limit too"
+    assert (await ana("DELETE", KEYS, {"keyId": made[1]["id"]}))[0] == 200
+    assert (await ana("POST", KEYS, {"name": "there is room"}))[0] == 200
+
+
+async def test_a_name_may_be_in_any_language_and_is_never_sql(ana: Person) -> None:
     for name in ("Schlüssel für Zürich 🔑", "'; DROP TABLE ai_api_keys; --"):
         assert (await ana("POST", KEYS, {"name": name}))[0] == 200
         assert (await ana("GET", KEYS))[1]["keys"][0]["name"] == name
@@ -198,20 +223,20 @@ async def test_a_name_may_be_in_any_language_and_is_never_sql(ana: Api) -> None:
     "query",
     ["limit=0", "limit=-1", "limit=x", "limit=" + "9" * 20, "offset=-1", "startDate=x", "endDate=0", "colour=red"],
 )
-async def test_a_bad_query_is_refused(ana: Api, query: str) -> None:
+async def test_a_bad_query_is_refused(ana: Person, query: str) -> None:
     assert (await ana("GET", f"{WALLET}?{query}"))[0] == 400
 
 
 @pytest.mark.parametrize("key_id", ["x", "", 5, None, NOBODYS_KEY, f"{{{NOBODYS_KEY}}}"])
-async def test_an_id_that_is_none_revokes_nothing(ana: Api, key_id: Any) -> None:
+async def test_an_id_that_is_none_revokes_nothing(ana: Person, key_id: Any) -> None:
     assert (await ana("DELETE", KEYS, {"keyId": key_id}))[0] in (400, 404)
 
 
-async def test_a_body_that_no_request_needs_is_refused(ana: Api) -> None:
+async def test_a_body_that_no_request_needs_is_refused(ana: Person) -> None:
     assert (await ana("POST", KEYS, {"name": "x" * 100_000}))[0] == 413
 
 
-async def test_a_payment_that_stripe_signed_for_is_credited_once(ana: Api, http: aiohttp.ClientSession) -> None:
+async def test_a_payment_that_stripe_signed_for_is_credited_once(ana: Person, http: aiohttp.ClientSession) -> None:
     wallet = (await ana("GET", WALLET))[1]["wallet"]
     session = {
         "id": f"cs_test_{uuid4().hex}",
@@ -249,7 +274,7 @@ def signed(payload: str) -> str:
 
 
 @pytest.mark.parametrize("amount", [b"0", b"1000.01", b"1.001", b"NaN", b'"5"'])
-async def test_what_cannot_be_charged_is_refused_before_stripe_is_asked(ana: Api, amount: bytes) -> None:
+async def test_what_cannot_be_charged_is_refused_before_stripe_is_asked(ana: Person, amount: bytes) -> None:
     status, refused = await ana("POST", "/api/ai-api/stripe/checkout", b'{"amount": ' + amount + b"}")
     assert (status, set(refused)) == (400, {"error", "code"})
 

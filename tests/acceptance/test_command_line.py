@@ -119,6 +119,59 @@ def test_a_key_is_not_made_of_nonsense(farebox: Farebox, config: Path, options: 
     assert farebox("keys", "create", *options, "--config", config).code == 2
 
 
+def test_a_key_is_restricted_changed_and_rotated(farebox: Farebox, config: Path) -> None:
+    user = uuid4()
+    common = ("--config", config, "--json")
+    lists = (
+        "--model",
+        "tiny",
+        "--model",
+        "gpt-*",
+        "--route",
+        "/api/v1/embeddings",
+        "--ip",
+        "10.0.0.0/8",
+        "--ip",
+        "::1",
+    )
+    limits = ("--tpm", 900, "--concurrency", 2, "--budget-daily", "0.5", "--budget-total", "9000000")
+    made = farebox("keys", "create", "--user", user, "--name", "full", *lists, *limits, *common).json
+    assert (made["allowed_models"], made["allowed_routes"]) == (["tiny", "gpt-*"], ["/v1/embeddings"])
+    assert (made["allowed_ips"], made["tokens_per_minute"]) == (["10.0.0.0/8", "::1"], 900)
+    assert (made["max_concurrent_requests"], made["budget_daily"], made["budget_monthly"]) == (2, Decimal("0.5"), None)
+
+    clear = ("--clear", "ip", "--clear", "budget-total", "--name", "less", "--model", "tiny", "--rpm", 10**8)
+    changed = farebox("keys", "update", made["id"], *clear, "--reason", "asked for", *common).json
+    same = made | {"name": "less", "allowed_models": ["tiny"], "rate_limit_per_minute": 10**8}
+    del same["api_key"]
+    assert changed == same | {"allowed_ips": None, "budget_total": None}
+
+    rotated = farebox("keys", "rotate", made["id"], "--grace", "2h", *common).json
+    assert rotated["api_key"].startswith(rotated["key_prefix"]) and rotated["id"] != made["id"]
+    assert (rotated["rotated_from"], rotated["old_key_id"]) == (made["id"], made["id"])
+    listed = farebox("keys", "list", "--user", user, *common).json
+    assert [(row["id"], row["expires_at"]) for row in listed] == [
+        (rotated["id"], None),
+        (made["id"], rotated["old_key_ends_at"]),
+    ]
+    text = farebox("keys", "list", "--user", user, "--config", config).out
+    assert "  replaced  " in text and "models tiny" in text and "dollars 0.5 day" in text
+
+    for refused in (("update", made["id"], "--name", "x"), ("rotate", made["id"])):
+        ended = farebox("keys", *refused, "--config", config)
+        assert (ended.code, ended.out) == (1, "") and ended.err.startswith("farebox: the key was rotated already")
+    assert farebox("keys", "freeze", rotated["id"], *common).json == {
+        "id": rotated["id"],
+        "is_frozen": True,
+        "changed": True,
+    }
+    assert "is frozen" in farebox("keys", "update", rotated["id"], "--name", "x", "--config", config).err
+    assert farebox("keys", "unfreeze", rotated["id"], "--config", config).out == f"let go {rotated['id']}\n"
+    assert farebox("keys", "update", rotated["id"], "--name", "x", *common).json["name"] == "x"
+    missing = farebox("keys", "rotate", uuid4(), "--config", config)
+    assert (missing.code, missing.err) == (1, "farebox: there is no such key\n")
+
+
 # Credits
 
 
@@ -165,6 +218,133 @@ def test_more_than_a_wallet_can_hold_is_refused(farebox: Farebox, config: Path) 
     ended = farebox("credits", "bonus", *common, "--amount", "0.000000001")
     assert ended.code == 1
     assert ended.err.startswith("farebox: ") and len(ended.err.splitlines()) == 1
+
+
+# Prices
+
+
+def test_a_price_is_set_listed_and_switched_off(farebox: Farebox, config: Path) -> None:
+    why = ("--reason", "why", "--config", config, "--json")
+    first = farebox("prices", "set", "org/model:1", "--input", "0.001", "--output", "0.000000001", *why).json
+    assert (first["in_force"], first["input_price_per_1k_tokens"]) == (True, Decimal("0.001"))
+    assert (first["output_price_per_1k_tokens"], first["base_request_fee"]) == (Decimal("0.000000001"), 0)
+    assert first["image_price"] is first["cached_input_price_per_1k_tokens"] is None
+    more = {
+        "cached_input_price_per_1k_tokens": "--cached-input", "cache_write_price_per_1k_tokens": "--cache-write",
+        "reasoning_price_per_1k_tokens": "--reasoning", "audio_input_price_per_1k_tokens": "--audio-input",
+        "audio_output_price_per_1k_tokens": "--audio-output", "image_price": "--image",
+        "audio_minute_price": "--audio-minute", "base_request_fee": "--fee",
+    }  # fmt: skip
+    options = [text for place, option in enumerate(more.values()) for text in (option, f"0.{place + 1}")]
+    date = ("--from", "2099-01-02T03:04:05")
+    later = farebox("prices", "set", "org/model:1", "--input", "5", "--output", "6", *options, *date, *why).json
+    assert {name: later[name] for name in more} == {
+        name: Decimal(place + 1) / 10 for place, name in enumerate(more)
+    } and not later["in_force"]
+    assert datetime.fromisoformat(later["effective_from"]) == datetime(2099, 1, 2, 3, 4, 5, tzinfo=UTC)
+    farebox("prices", "set", "another", "--input", "1", "--output", "1", *why)
+
+    listed = farebox("prices", "list", "--model", "org/model:1", "--config", config, "--json")
+    assert listed.json == [later, first]
+    now = farebox("prices", "list", "--in-force", "--config", config, "--json").json
+    assert [row["model"] for row in now] == ["another", "org/model:1"]
+    assert "input_price $0.001" in farebox("prices", "list", "--config", config).out
+
+    off = farebox("prices", "deactivate", first["id"], *why).json
+    assert (off["id"], off["is_active"], off["now_in_force"]) == (first["id"], False, None)
+    again = farebox("prices", "deactivate", first["id"], "--reason", "once more", "--config", config)
+    assert again.code == 0 and "has no price now" in again.out
+
+
+def test_prices_that_cannot_be(farebox: Farebox, config: Path) -> None:
+    assert farebox("prices", "list", "--config", config).out == "no prices\n"
+    rates = ("--input", "1", "--output", "1", "--reason", "why", "--config", config)
+    missing = farebox("prices", "deactivate", uuid4(), "--reason", "why", "--config", config)
+    assert (missing.code, missing.err) == (1, "farebox: there is no such price\n")
+    assert farebox("prices", "set", "x", *rates, "--from", "2030-01-01").code == 0
+    twice = farebox("prices", "set", "x", *rates, "--from", "2030-01-01")
+    assert (twice.code, twice.out) == (1, "") and "has a price of that date" in twice.err
+    assert farebox("prices", "set", "x" * 201, *rates).code == 1
+    assert len(farebox("prices", "list", "--config", config, "--json").json) == 1
+
+
+# What operators do, and the log of it
+
+
+def test_a_wallet_is_frozen_let_go_and_given_an_overdraft(farebox: Farebox, config: Path) -> None:
+    user = uuid4()
+    common = ("--config", config, "--json")
+    farebox("credits", "bonus", "--user", user, "--amount", "2", "--description", "hello", *common)
+    for command, frozen in (("freeze", True), ("unfreeze", False)):
+        for changed in (True, False):
+            done = farebox("wallets", command, "--user", user, "--reason", "why not", *common).json
+            assert done == {"user_id": str(user), "is_frozen": frozen, "changed": changed}
+    done = farebox("wallets", "overdraft", "--user", user, "--amount", "7.5", *common).json
+    assert (done["balance"], done["overdraft"]) == (2, Decimal("7.5"))
+    listed = farebox("wallets", "list", "--sort", "balance", *common).json
+    (row,) = listed["wallets"]
+    assert (row["user_id"], row["balance"], row["spent"], row["is_frozen"]) == (str(user), 2, 0, False)
+    assert listed["next_cursor"] is None and str(user) in farebox("wallets", "list", "--config", config).out
+    log = farebox("admin-log", "--user", user, *common).json["log"]
+    assert [act["action"] for act in log] == ["wallet.overdraft", "wallet.unfreeze", "wallet.freeze", "credits.bonus"]
+    assert [act["reason"] for act in log] == ["", "why not", "why not", "hello"]
+    (actor,) = {act["actor"] for act in log}
+    assert actor.startswith("cli:") and len(actor) > len("cli:")
+    assert len(farebox("admin-log", "--actor", actor, "--since", "2001-01-01", *common).json["log"]) == 4
+    assert farebox("admin-log", "--actor", "nobody", *common).json == {"log": [], "next_cursor": None}
+    assert farebox("admin-log", "--since", "2099-01-01", "--config", config).out.strip() == "nothing"
+
+
+def test_pages_go_on_where_the_one_before_ended(farebox: Farebox, config: Path) -> None:
+    common = ("--config", config, "--json", "--limit", 1)
+    for amount in ("1", "2"):
+        credit = ("--user", uuid4(), "--amount", amount, "--description", "x", "--config", config)
+        assert farebox("credits", "bonus", *credit).code == 0
+    for command, rows in ((("wallets", "list", "--sort", "balance"), "wallets"), (("admin-log",), "log")):
+        first = farebox(*command, *common).json
+        second = farebox(*command, *common, "--cursor", first["next_cursor"]).json
+        assert second["next_cursor"] is None and first[rows] != second[rows]
+        assert f"--cursor {first['next_cursor']}" in farebox(*command, *common[:2], "--limit", 1).out
+        assert farebox(*command, *common, "--cursor", "x").code == 1
+
+
+def test_a_refund_is_given_to_who_has_a_wallet(farebox: Farebox, config: Path) -> None:
+    user, nobody = uuid4(), uuid4()
+    common = ("--description", "sorry", "--config", config, "--json", "--amount")
+    farebox("credits", "bonus", "--user", user, *common, "1")
+    assert farebox("credits", "refund", "--user", user, *common, "0.25").json["balance"] == Decimal("1.25")
+    ended = farebox("credits", "refund", "--user", nobody, *common, "1")
+    assert (ended.code, ended.err.strip()) == (1, f"farebox: user {nobody} has no wallet")
+    ended = farebox("credits", "refund", "--user", user, "--request", uuid4(), *common, "1")
+    assert ended.code == 1 and "no such request" in ended.err
+    for amount in ("0", "-1"):
+        assert farebox("credits", "refund", "--user", user, *common, amount).code == 2
+    assert farebox("wallets", "freeze", "--user", nobody, "--config", config).code == 1
+    assert farebox("wallets", "overdraft", "--user", nobody, "--amount", "1", "--config", config).code == 1
+    assert len(farebox("wallets", "list", "--config", config, "--json").json["wallets"]) == 1
+
+
+def test_a_key_is_frozen_and_let_go(farebox: Farebox, config: Path) -> None:
+    user = uuid4()
+    common = ("--config", config, "--json")
+    key_id = farebox("keys", "create", "--user", user, "--name", "x", *common).json["id"]
+    for command, frozen in (("freeze", True), ("unfreeze", False)):
+        for changed in (True, False):
+            done = farebox("keys", command, key_id, "--reason", "leaked", *common).json
+            assert done == {"id": key_id, "is_frozen": frozen, "changed": changed}
+    farebox("keys", "revoke", key_id, "--reason", "leaked", *common)
+    acts = [act["action"] for act in farebox("admin-log", "--user", user, *common).json["log"]]
+    assert acts[:3] == ["key.revoke", "key.unfreeze", "key.freeze"]
+    ended = farebox("keys", "freeze", uuid4(), "--config", config)
+    assert ended.code == 1 and ended.err.startswith("farebox: there is no ")
+
+
+def test_too_long_a_reason_is_refused_and_nothing_done(farebox: Farebox, config: Path) -> None:
+    user = uuid4()
+    credit = ("--user", user, "--amount", "1", "--config", config, "--json")
+    ended = farebox("credits", "bonus", *credit, "--description", "x" * 501)
+    assert ended.code == 1 and "longer than 500 characters" in ended.err
+    assert farebox("credits", "bonus", *credit, "--description", "x" * 500).json["balance"] == 1
 
 
 # Tokens
@@ -286,7 +466,19 @@ def test_help_and_version(farebox: Farebox) -> None:
     assert "metering" in farebox("--help").out
     assert farebox("--version").out.startswith("farebox")
     assert farebox("no-such-command").code == 2
-    for command in ("up", "serve", "ledger", "simulate", "keys", "credits", "token", "audit", "migrate"):
+    for command in (
+        "up",
+        "serve",
+        "ledger",
+        "simulate",
+        "keys",
+        "credits",
+        "wallets",
+        "admin-log",
+        "token",
+        "audit",
+        "migrate",
+    ):
         assert farebox(command, "--help").code == 0
 
 

@@ -173,6 +173,8 @@ async def test_without_postgres_known_keys_go_on_and_what_they_use_is_posted_whe
     assert (await call.get("/readyz")).status == 200
     listed = await call.get("/v1/models", headers=customer.auth)
     assert listed.status == 200
+    for wanted in (answers[0].request_id, "an id of the client's"):
+        assert_unavailable(await call.get(f"/v1/usage/{wanted}", headers=customer.auth), "accounts_unavailable")
 
     await postgres.start()
     for answer in answers:

@@ -1,5 +1,6 @@
 """Keys in a real Postgres: made once, kept as a hash, revoked everywhere."""
 
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -7,6 +8,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from accounts.errors import KeyNotFound, KeyRevoked
 from accounts.key_format import matches_hash
 from accounts.keys import NewKey
 from tests.support.accounts import Office, accounts_office
@@ -83,3 +85,37 @@ async def test_there_is_no_such_key(office: Office) -> None:
 async def test_a_limit_that_cannot_be_is_refused_by_the_database(office: Office) -> None:
     with pytest.raises(asyncpg.CheckViolationError):
         await office.keys.create(NewKey(uuid4(), "one", requests_per_minute=-1))
+
+
+async def test_an_operator_is_not_bound_by_what_users_may_ask_for_and_leaves_a_line(office: Office) -> None:
+    user_id = uuid4()
+    _, made = await office.keys.create(NewKey(user_id, "one", 10**8), by="cli:ada", reason="asked for")
+    changed = await office.keys.change(
+        made.id, {"allowed_models": ("a",), "budget_daily_nanos": 1_500_000_000}, by="cli:ada", reason="too much"
+    )
+    assert (changed.allowed_models, changed.rate_limit_per_minute) == (("a",), 10**8)
+    rotated = await office.keys.rotate(made.id, 10**7, by="cli:ada", reason="lost")
+    log = await office.store.pool.fetch("SELECT * FROM farebox_admin_log ORDER BY id")
+    assert [(row["actor"], row["action"], row["user_id"], row["reason"]) for row in log] == [
+        ("cli:ada", "key.create", user_id, "asked for"),
+        ("cli:ada", "key.update", user_id, "too much"),
+        ("cli:ada", "key.rotate", user_id, "lost"),
+    ]
+    assert {row["target_id"] for row in log} == {str(made.id)}
+    assert json.loads(log[1]["after"]) == {"allowed_models": "a", "budget_daily": "1.5"}
+    assert json.loads(log[2]["after"])["new"] == str(rotated.row.id)
+    assert rotated.key not in str([dict(row) for row in log])
+
+
+async def test_a_refused_change_leaves_no_line(office: Office) -> None:
+    _, made = await office.keys.create(NewKey(uuid4(), "one"))
+    await office.keys.revoke(made.id)
+    for work in (
+        office.keys.change(made.id, {"name": "x"}, by="cli:ada"),
+        office.keys.rotate(made.id, 5, by="cli:ada"),
+    ):
+        with pytest.raises(KeyRevoked):
+            await work
+    with pytest.raises(KeyNotFound):
+        await office.keys.change(uuid4(), {"name": "x"}, by="cli:ada")
+    assert await office.store.pool.fetchval("SELECT count(*) FROM farebox_admin_log") == 0

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
@@ -10,8 +11,9 @@ from redis.asyncio import Redis
 from ledger.entries import KeyState, WalletState
 from ledger.redis_schema import holds_key, shard_of, usage_stream
 from ledger.redis_store import RedisStore
-from metering.admission import Admission, Limits, LimitsUnavailable
+from metering.admission import Admission, KeyStanding, Limits, LimitsUnavailable
 from metering.model import Outcome
+from metering.policy import ANYTHING, Policy
 from proxy import redis_client
 from runtime.tasks import TaskSet
 from tests.support.ledger import cached_wallet, until
@@ -165,12 +167,20 @@ async def test_a_key_is_asked_about_without_taking_anything(
     postgres = Postgres(redis, [WALLET], [key])
     limits = Limits(redis, postgres)
     for _ in range(3):
-        assert await limits.key_is_good(KEY.key_id, WALLET.wallet_id, NOW_MS) is is_good
+        assert await limits.standing(KEY.key_id, WALLET.wallet_id, NOW_MS) == KeyStanding(is_good, False, ANYTHING)
     assert postgres.asked == [KEY.key_id]
 
 
 async def test_a_key_that_nobody_knows_is_not_good(redis: Redis) -> None:
-    assert not await Limits(redis, Postgres(redis)).key_is_good(KEY.key_id, WALLET.wallet_id, NOW_MS)
+    standing = await Limits(redis, Postgres(redis)).standing(KEY.key_id, WALLET.wallet_id, NOW_MS)
+    assert not standing.is_good
+
+
+async def test_what_a_key_may_do_is_told_without_taking_anything(redis: Redis) -> None:
+    key = replace(KEY, is_frozen=True, policy='{"models":["a"]}')
+    limits = Limits(redis, Postgres(redis, [WALLET], [key]))
+    standing = await limits.standing(KEY.key_id, WALLET.wallet_id, NOW_MS)
+    assert standing == KeyStanding(True, True, Policy.parse(key.policy))
 
 
 async def test_each_shard_has_its_own_holds_and_events(redis: Redis) -> None:

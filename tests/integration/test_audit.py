@@ -50,7 +50,7 @@ def named(report: AuditReport) -> dict[str, set[UUID | None]]:
 async def test_an_untouched_ledger_holds(store: Store) -> None:
     await some_history(store)
     report = await audit(store.pool)
-    assert report.holds and report.violations == () and len(report.rules) == 10
+    assert report.holds and report.violations == () and len(report.rules) == 12
     async with store.pool.acquire() as connection:
         assert (await audit(connection, since=datetime(2020, 1, 1, tzinfo=UTC))).holds
 
@@ -60,6 +60,8 @@ COUNT = "transaction_count_is_the_number_of_transactions"
 CHAIN = "each_transaction_continues_the_one_before"
 DEBITED = "each_request_was_debited"
 PAID = "each_stripe_payment_was_credited_once"
+AUTO = "each_auto_topup_was_credited_once"
+REFUNDED = "no_request_was_refunded_beyond_its_debit"
 DAILY = "daily_sums_are_those_of_the_requests"
 BREAKS = [
     ("UPDATE ai_wallets SET balance = balance + 1", {BALANCE}),
@@ -81,6 +83,11 @@ BREAKS = [
     ("DELETE FROM ai_usage_daily", {DAILY}),
     ("INSERT INTO farebox_stripe_payments (session_id, wallet_id, user_id, credited, transaction_id)"
      " SELECT 'cs_1', wallet_id, user_id, 5, id FROM ai_transactions WHERE type <> 'topup' LIMIT 1", {PAID}),
+    ("INSERT INTO farebox_auto_topup_attempts (wallet_id, user_id, amount, customer_id, payment_method_id, is_live,"
+     " status, payment_intent_id, ended_at)"
+     " SELECT id, user_id, 5, 'cus_1', 'pm_1', false, 'succeeded', 'pi_1', now() FROM ai_wallets LIMIT 1", {AUTO}),
+    ("INSERT INTO farebox_request_refunds SELECT (SELECT id FROM ai_transactions WHERE seq = 1), request_id"
+     " FROM ai_transactions WHERE type = 'usage' LIMIT 1", {REFUNDED}),
     ("UPDATE ai_usage_daily SET model = 'another'", {DAILY}),
     ("ALTER TABLE ai_wallets DROP CONSTRAINT balance_in_range; UPDATE ai_wallets SET balance = -1",
      {BALANCE, "no_wallet_below_its_overdraft"}),
@@ -129,6 +136,14 @@ async def test_a_debit_from_another_wallet_is_named(store: Store) -> None:
     await break_by_hand(store, f"{move} WHERE id = '{request_id}'")
     assert wallet_id != other.wallet_id
     assert named(await audit(store.pool)) == {DEBITED: {other.wallet_id}, DAILY: {wallet_id, other.wallet_id}}
+
+
+async def test_a_refund_to_another_wallet_is_named(store: Store) -> None:
+    wallet_id, request_id = await some_history(store)
+    other = await funded_wallet(store, USD)
+    line = await store.record(other.wallet_id, "refund", 1, "")
+    await store.pool.execute("INSERT INTO farebox_request_refunds VALUES ($1, $2)", line.id, request_id)
+    assert named(await audit(store.pool)) == {REFUNDED: {wallet_id}}
 
 
 async def test_events_set_aside_are_reported(store: Store) -> None:

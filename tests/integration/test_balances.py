@@ -84,7 +84,8 @@ async def test_an_older_state_never_replaces_a_newer_one_and_held_money_is_left_
     newer = replace(wallet, balance_nanos=8_999_999_999_999_999, overdraft_nanos=7, version=wallet.version + 1)
     assert await redis_store.put_wallets([newer]) == 1
     assert await cached_wallet(cache.redis, wallet) == {
-        "balance": 8_999_999_999_999_999, "overdraft": 7, "version": newer.version, "held": 5, "unposted": 6
+        "balance": 8_999_999_999_999_999, "overdraft": 7, "version": newer.version,
+        "held": 5, "unposted": 6, "frozen": 0,
     }  # fmt: skip
 
 

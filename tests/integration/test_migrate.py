@@ -6,7 +6,9 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from ledger.audit import audit
 from ledger.migrate import MigrationError, migrate, pending, read_migrations
+from runtime.clock import wall_ms
 from runtime.ids import new_request_id
 
 NAMES = [migration.name for migration in read_migrations()]
@@ -64,6 +66,39 @@ async def test_the_time_in_an_id_is_read_to_the_millisecond(database_url: str) -
             )
             assert found == ms * 1000
         assert await connection.fetchval("SELECT farebox_uuid7_time($1) = 'epoch'", UUID(int=0))
+    finally:
+        await connection.close()
+
+
+_LOG = """
+INSERT INTO ai_usage_logs (id, user_id, wallet_id, api_key_id, model, endpoint,
+    input_tokens, cached_input_tokens, total_tokens, cost, status_code, response_time_ms, created_at)
+VALUES ($1, $2, $2, $2, 'm', '/', 5, 2, 7, 0, 200, 1, farebox_uuid7_time($1))"""
+
+
+async def test_new_kinds_of_usage_beside_rows_and_writers_of_the_version_before(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await empty(database_url)
+    every = read_migrations()
+    (place,) = [place for place, found in enumerate(every) if found.name == "0009_price_kinds"]
+    monkeypatch.setattr("ledger.migrate.read_migrations", lambda: every[:place])
+    await migrate(database_url)
+    monkeypatch.undo()
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute("INSERT INTO ai_wallets (id, user_id) VALUES ($1, $1)", UUID(int=1))
+        # one for the default partition, one for that of this month
+        for ms in (1_000_000_000_000, wall_ms()):
+            await connection.execute(_LOG, new_request_id(ms), UUID(int=1))
+        await migrate(database_url)
+        await connection.execute(_LOG, new_request_id(wall_ms()), UUID(int=1))
+        rows = await connection.fetch("SELECT total_tokens, audio_input_tokens, images, audio_ms FROM ai_usage_logs")
+        assert [tuple(row) for row in rows] == [(7, 0, 0, 0)] * 3
+        with pytest.raises(asyncpg.CheckViolationError):
+            await connection.execute("UPDATE ai_usage_logs SET audio_input_tokens = 1")
+        assert await connection.fetchval("SELECT farebox_ensure_usage_partitions(5)") == 2
+        assert (await audit(connection)).holds
     finally:
         await connection.close()
 

@@ -54,6 +54,21 @@ async def test_a_request_becomes_a_usage_row_a_transaction_and_a_debit(store: St
     assert (from_decimal(line["amount"]), from_decimal(line["balance_after"])) == (-1_234_567_891, 8_765_432_109)
 
 
+async def test_every_count_reaches_its_own_column(store: Store) -> None:
+    wallet = await funded_wallet(store)
+    counts = {
+        "input_tokens": 1, "cached_input_tokens": 2, "cache_write_tokens": 4, "output_tokens": 8,
+        "reasoning_tokens": 16, "audio_input_tokens": 32, "audio_output_tokens": 64, "images": 128, "audio_ms": 256,
+    }  # fmt: skip
+    entry = settled(wallet, 5, **counts)
+    await store.post([entry])
+    row = await usage_row(store, entry)
+    assert {name: row[name] for name in counts} == counts
+    assert row["total_tokens"] == 127  # images and milliseconds are no tokens
+    assert await store.pool.fetchval("SELECT total_tokens FROM ai_usage_daily") == 127
+    assert (await audit(store.pool)).holds
+
+
 async def test_posting_again_changes_nothing(store: Store) -> None:
     wallet = await funded_wallet(store)
     batch = [settled(wallet, cost) for cost in (1, 2, 3)]

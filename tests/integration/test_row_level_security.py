@@ -108,6 +108,10 @@ async def test_a_users_first_key_makes_the_wallet_it_spends_from(two: Two) -> No
         "UPDATE ai_usage_daily SET cost = 0",
         "UPDATE ai_pricing SET is_active = false",
         "UPDATE ai_api_keys SET key_hash = 'mine'",
+        "UPDATE ai_api_keys SET is_frozen = false",
+        "UPDATE ai_wallets SET is_frozen = false",
+        "INSERT INTO ai_api_keys (user_id, key_prefix, key_hash, name, is_frozen)"
+        " SELECT user_id, 'p', 'h', 'n', false FROM ai_wallets",
         "SELECT * FROM farebox_dead_letters",
         "SELECT * FROM farebox_migrations",
         "SELECT * FROM ai_usage_logs_default",

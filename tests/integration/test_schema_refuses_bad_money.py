@@ -78,6 +78,36 @@ async def test_a_wallet_out_of_bounds(connection: Connection, change: str, const
     assert refused.value.constraint_name in (constraint, "balance_in_range")
 
 
+@pytest.mark.parametrize(
+    ("change", "constraint"),
+    [
+        ("allowed_models = array_fill('m'::text, ARRAY[201])", "allowed_models_bounded"),
+        ("allowed_models = ARRAY[repeat('m', 20001)]", "allowed_models_bounded"),
+        ("allowed_models = ARRAY['m', NULL]", "allowed_models_bounded"),
+        ("allowed_routes = array_fill('/'::text, ARRAY[201])", "allowed_routes_bounded"),
+        ("allowed_routes = ARRAY[NULL]", "allowed_routes_bounded"),
+        ("allowed_ips = array_fill('::1'::cidr, ARRAY[201])", "allowed_ips_bounded"),
+        ("allowed_ips = ARRAY[NULL]::cidr[]", "allowed_ips_bounded"),
+        ("tokens_per_minute = -1", "tokens_per_minute_in_range"),
+        ("tokens_per_minute = 100000001", "tokens_per_minute_in_range"),
+        ("max_concurrent_requests = -1", "max_concurrent_requests_in_range"),
+        ("max_concurrent_requests = 100001", "max_concurrent_requests_in_range"),
+        ("budget_daily = 'NaN'", "budget_daily_in_range"),
+        ("budget_daily = -0.000000001", "budget_daily_in_range"),
+        ("budget_monthly = 9000000.000000001", "budget_monthly_in_range"),
+        ("budget_total = 'NaN'", "budget_total_in_range"),
+        ("rotated_from = id", "not_rotated_from_itself"),
+    ],
+)
+async def test_a_key_out_of_bounds(connection: Connection, change: str, constraint: str) -> None:
+    await connection.execute(
+        "INSERT INTO ai_api_keys (user_id, key_prefix, key_hash, name) VALUES ($1, 'p', 'h', 'n')", OWNER
+    )
+    with pytest.raises(asyncpg.CheckViolationError) as refused:
+        await connection.execute(f"UPDATE ai_api_keys SET {change}")
+    assert refused.value.constraint_name == constraint
+
+
 async def test_infinite_money(connection: Connection) -> None:
     with pytest.raises(asyncpg.NumericValueOutOfRangeError):
         await connection.execute("UPDATE ai_wallets SET balance = 'Infinity'")
@@ -95,6 +125,12 @@ async def test_infinite_money(connection: Connection) -> None:
         ({"reasoning_tokens": "-1", "total_tokens": "11"}, "reasoning_tokens_not_negative"),
         ({"total_tokens": "13"}, "total_is_the_sum_of_buckets"),
         ({"cached_input_tokens": "1"}, "total_is_the_sum_of_buckets"),
+        ({"audio_input_tokens": "1"}, "total_is_the_sum_of_buckets"),
+        ({"audio_output_tokens": "1"}, "total_is_the_sum_of_buckets"),
+        ({"audio_input_tokens": "-1", "total_tokens": "11"}, "audio_input_tokens_not_negative"),
+        ({"audio_output_tokens": "-1", "total_tokens": "11"}, "audio_output_tokens_not_negative"),
+        ({"images": "-1"}, "images_not_negative"),
+        ({"audio_ms": "-1"}, "audio_ms_not_negative"),
         ({"usage_source": "'guessed'"}, "usage_source_known"),
         ({"created_at": "now() - interval '1 day'"}, "created_when_its_id_was"),
     ],
@@ -156,6 +192,10 @@ async def test_history_is_not_rewritten(connection: Connection, rewriting: str) 
         "cached_input_price_per_1k_tokens",
         "cache_write_price_per_1k_tokens",
         "reasoning_price_per_1k_tokens",
+        "audio_input_price_per_1k_tokens",
+        "audio_output_price_per_1k_tokens",
+        "image_price",
+        "audio_minute_price",
         "base_request_fee",
     ],
 )

@@ -53,6 +53,19 @@ async def test_a_checkout_says_who_pays_how_much_for_what(till: Till) -> None:
     assert (customer["email"], customer["metadata"]) == ("ada@example.org", metadata)
 
 
+async def test_a_setup_page_is_for_a_card_and_no_money(till: Till) -> None:
+    user_id = uuid4()
+    session = await till.checkout.save_card(user_id, None)
+    wallet = await till.office.store.ensure_wallet(user_id)
+    (asked,) = asked_for(till, "/v1/checkout/sessions")
+    metadata = {"farebox": "1", "user_id": str(user_id), "wallet_id": str(wallet.wallet_id)}
+    assert (asked["mode"], asked["allowed_payment_method_types"]) == ("setup", {"0": "card"})
+    assert (asked["metadata"], asked["setup_intent_data"]) == (metadata, {"metadata": metadata})
+    assert asked["success_url"] == "https://shop.example/?paid=1" and "line_items" not in asked
+    assert session.url == till.fake.objects[session.id]["url"]
+    assert asked["customer"] == await remembered(till, user_id)
+
+
 async def test_the_customer_is_made_once_and_remembered(till: Till) -> None:
     user_id = uuid4()
     for _ in range(3):

@@ -1,7 +1,6 @@
 """The pool over TLS."""
 
 import ssl
-import subprocess
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 
@@ -14,31 +13,6 @@ from proxy.upstream.pool import PoolLimits, UpstreamPool
 from tests.support.asking import MEGABYTE, REQUEST, ask, echo_forever
 from tests.support.both_loops import BOTH_LOOPS, LoopFactory, run_on
 from tests.support.scripted_server import RecordingSink, ScriptedServer, serve
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A self-signed certificate for 127.0.0.1, and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    certificate, key = folder / "certificate.pem", folder / "key.pem"
-    names = ["-subj", "/CN=farebox-test", "-addext", "subjectAltName=IP:127.0.0.1"]
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "2",
-    ]
-    try:
-        subprocess.run([*command, *names, "-out", certificate, "-keyout", key], check=True, capture_output=True)
-    except FileNotFoundError:
-        pytest.skip("the openssl command is not installed")
-    return certificate, key
 
 
 async def over_tls(paths: tuple[Path, Path], scenario: Callable[[ScriptedServer], Coroutine[None, None, None]]) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import csv
 import io
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +16,7 @@ from accounts import pages
 from accounts.cursors import Listing, Position, encode_cursor
 from accounts.errors import InvalidRequest
 from accounts.filters import MAX_LIMIT, Filter
-from accounts.statistics import ModelUsage, UsageStatistics, total
+from accounts.statistics import Sums, UsageStatistics, total
 from accounts.transactions import Transactions
 from accounts.usage import COLUMNS, Usage, UsageRow
 from ledger.audit import audit
@@ -145,10 +145,10 @@ async def test_pages_hold_every_row_of_the_filter_once_newest_first(books: Books
 
 @pytest.mark.parametrize("wanted", FILTERS)
 async def test_statistics_are_what_the_rows_add_up_to(books: Books, wanted: Filter) -> None:
-    sums: dict[str, ModelUsage] = {}
+    sums: dict[str, Sums] = {}
     for chosen in books.chosen(wanted):
         entry = chosen.entry
-        known = sums.get(entry.model, ModelUsage(entry.model, 0, 0, 0))
+        known = sums.get(entry.model, Sums(entry.model, 0, 0, 0))
         tokens = entry.input_tokens + 3 + 2 + 20 + 5
         sums[entry.model] = replace(
             known,
@@ -158,6 +158,48 @@ async def test_statistics_are_what_the_rows_add_up_to(books: Books, wanted: Filt
         )
     expected = total([sums[model] for model in sorted(sums)])
     assert await Usage(books.store.pool).statistics(books.user_id, wanted) == expected
+
+
+def sums_by(chosen: list[SettledEntry], name_of: Callable[[SettledEntry], str]) -> dict[str, Sums]:
+    """In plain Python, in no order."""
+    sums: dict[str, Sums] = {}
+    for settled_entry in chosen:
+        name = name_of(settled_entry)
+        known = sums.get(name, Sums(name, 0, 0, 0))
+        tokens = known.tokens + settled_entry.entry.input_tokens + 3 + 2 + 20 + 5
+        cost_nanos = known.cost_nanos + settled_entry.entry.cost_nanos
+        sums[name] = Sums(name, known.requests + 1, tokens, cost_nanos)
+    return sums
+
+
+@pytest.mark.parametrize("wanted", FILTERS)
+async def test_a_breakdown_is_what_the_rows_add_up_to(books: Books, wanted: Filter) -> None:
+    chosen = books.chosen(wanted)
+    found = await Usage(books.store.pool).breakdown(books.user_id, wanted)
+    models = sums_by(chosen, lambda settled_entry: settled_entry.entry.model)
+    keys = sums_by(chosen, lambda settled_entry: str(settled_entry.entry.api_key_id))
+    days = sums_by(chosen, lambda settled_entry: moment(settled_entry).date().isoformat())
+    for groups, expected in ((found.total.by_model, models), (found.by_key, keys)):
+        assert {group.name: group for group in groups} == expected
+        assert [group.cost_nanos for group in groups] == sorted((s.cost_nanos for s in expected.values()), reverse=True)
+    assert list(found.by_day) == [days[day] for day in sorted(days, reverse=True)]
+    assert replace(found.total, by_model=()) == replace(total(list(models.values())), by_model=())
+
+
+async def test_of_many_groups_the_latest_days_and_the_dearest_of_the_others(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = Usage(books.store.pool)
+    whole = await usage.breakdown(books.user_id, EVERYTHING)
+    assert len(whole.by_day) == 10
+    monkeypatch.setattr("accounts.statistics.MAX_GROUPS", 1)
+    cut = await usage.breakdown(books.user_id, EVERYTHING)
+    assert (cut.total.by_model, cut.by_key, cut.by_day) == (
+        whole.total.by_model[:1],
+        whole.by_key[:1],
+        whole.by_day[:1],
+    )
+    assert cut.total.requests == whole.total.requests == 120
 
 
 async def test_a_row_says_what_was_used_and_what_it_cost(books: Books) -> None:
@@ -209,6 +251,8 @@ async def test_an_export_is_exact_and_starts_no_formula(books: Books) -> None:
                 request_id=new_request_id(START_MS + 20 * DAY_MS + 7),
                 model="=HYPERLINK()",
                 error_message='-1, "cut"\r\n',
+                images=3,
+                audio_ms=61_001,
             )
         ]
     )
@@ -216,6 +260,7 @@ async def test_an_export_is_exact_and_starts_no_formula(books: Books) -> None:
     row = dict(zip(COLUMNS, newest, strict=True))
     assert (row["created_at"], row["model"]) == ("2026-01-21T00:00:00.007000Z", "'=HYPERLINK()")
     assert (row["cost"], row["uncollected"], row["total_tokens"]) == ("1.234567891", "0", "40")
+    assert (row["audio_output_tokens"], row["images"], row["audio_ms"]) == ("0", "3", "61001")
     assert row["error_message"] == '\'-1, "cut"\r\n'
 
 

@@ -98,7 +98,7 @@ async def test_the_ten_latest_lines_and_what_was_used(desk: Desk) -> None:
     assert seen.transactions[0].balance_after_nanos == seen.wallet.balance_nanos == 10 * USD - 1201
     assert [line.amount_nanos for line in seen.transactions] == [-1] + [-100] * 9
     assert (seen.statistics.requests, seen.statistics.tokens, seen.statistics.cost_nanos) == (13, 520, 1201)
-    assert [(used.model, used.requests, used.cost_nanos) for used in seen.statistics.by_model] == [
+    assert [(used.name, used.requests, used.cost_nanos) for used in seen.statistics.by_model] == [
         ("a", 12, 1200),
         ("b", 1, 1),
     ]

@@ -1,15 +1,16 @@
 """One shard on a real server beside its model, kept in step and compared after every step."""
 
 import re
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
 from redis.asyncio import Redis
 
-from ledger.entries import KeyState, WalletState
+from ledger.entries import NO_LIMITS, NOTHING_SPENT, KeyLimits, KeySpent, KeyState, WalletState
 from ledger.redis_schema import LEDGER_GROUP, holds_key, key_state_key, usage_stream, wallet_key
 from ledger.redis_store import Acknowledgement, RedisStore
-from metering.model import Model, ModelKey, Outcome
+from metering.model import Model, ModelKey, Note, Outcome
 from runtime.lua import load_script
 
 NAMES = range(3)
@@ -17,6 +18,32 @@ KEYS = {n: UUID(int=100 + n) for n in NAMES}
 WALLETS = {n: UUID(int=200 + n) for n in NAMES}
 STREAM, HOLDS = usage_stream(0), holds_key(0)
 INTEGER = re.compile(rb"-?\d+")
+_LIMIT_FIELDS = ("tpm", "max_open", "budget_day", "budget_month", "budget_total")
+_COUNT_FIELDS = (b"day", b"month", b"used_day", b"used_month")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request that asks to be let in; keys, wallets and requests are numbers."""
+
+    request: int
+    key: int = 0
+    wallet: int = 0
+    hold: int = 0
+    tokens: int = 0
+    judged: str = ""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """One that is over."""
+
+    request: int
+    key: int = 0
+    wallet: int = 0
+    cost: int = 0
+    has_entry: bool = True
+    tokens: int = 0
 
 
 class Both:
@@ -39,44 +66,83 @@ class Both:
         await getattr(self, name)(*args)
         await self._compare()
 
-    async def admit(self, requests: list[tuple[int, int, int, int]]) -> None:
+    async def admit(self, requests: list[Asked]) -> None:
         names: list[str] = [HOLDS]
         args: list[str | int] = []
-        for request, key, wallet, hold in requests:
-            names += [_key(key), _wallet(wallet)]
-            args += [str(request), hold]
+        for asked in requests:
+            names += [_key(asked.key), _wallet(asked.wallet)]
+            args += [str(asked.request), asked.hold, asked.tokens, asked.judged]
         now_ms, *answers = await self._admit(names, args)
-        assert answers == [self._verdict(now_ms, *request) for request in requests]
+        assert answers == [self._verdict(now_ms, asked) for asked in requests]
 
-    def _verdict(self, now_ms: int, request: int, key_name: int, wallet_name: int, hold: int) -> list[int]:
-        key = self.model.keys.get(str(key_name))
-        minute, day = key.buckets_at(now_ms) if key else (None, None)
-        outcome = self.model.admit(str(request), str(key_name), str(wallet_name), hold, now_ms)
-        self.outcomes.append(outcome)
-        if key is None or minute is None or day is None:
-            return [outcome, 0, 0, 0, 0, 0]
+    def _verdict(self, now_ms: int, asked: Asked) -> list[int]:
+        key, wallet = str(asked.key), str(asked.wallet)
+        state = self.model.keys.get(key)
+        if state is None:
+            assert self._outcome(now_ms, asked) is Outcome.UNKNOWN_KEY
+            return [Outcome.UNKNOWN_KEY, 0, 0, 0, 0, 0]
+        (minute, day), tokens, over = (
+            state.buckets_at(now_ms),
+            state.tokens_at(now_ms),
+            state.over_budget(asked.hold, now_ms),
+        )
+        outcome = self._outcome(now_ms, asked)
+        left = 0
         if outcome is Outcome.ADMITTED:
-            minute, day = key.minute, key.day
-        told = outcome in (Outcome.ADMITTED, Outcome.NO_FUNDS)
-        available = self.model.wallets[str(wallet_name)].available if told else 0
-        return [outcome, minute.capacity, minute.level, day.capacity, day.level, available]
+            minute, day, tokens = state.minute, state.day, state.tokens_at(now_ms)
+        if outcome in (Outcome.ADMITTED, Outcome.NO_FUNDS):
+            left = self.model.wallets[wallet].available
+        elif over is not None and over[0] is outcome:
+            left = over[1]
+        answer = [int(outcome), minute.capacity, minute.level, day.capacity, day.level, left]
+        if state.limits == NO_LIMITS:
+            return answer
+        most = state.limits.max_concurrent_requests
+        return (
+            answer + ([-1, -1] if tokens is None else [tokens.capacity, tokens.level]) + [-1 if most is None else most]
+        )
 
-    async def settle(self, requests: list[tuple[int, int, int, bool]]) -> None:
+    def _outcome(self, now_ms: int, asked: Asked) -> Outcome:
+        outcome = self.model.admit(
+            str(asked.request),
+            str(asked.key),
+            str(asked.wallet),
+            asked.hold,
+            now_ms,
+            tokens=asked.tokens,
+            judged=asked.judged,
+        )
+        self.outcomes.append(outcome)
+        return outcome
+
+    async def settle(self, requests: list[Ended]) -> None:
         names: list[str] = [HOLDS, STREAM]
         args: list[str | int] = []
-        charges = []
-        for request, wallet, cost, has_entry in requests:
-            known = self.model.wallets.get(str(wallet))
-            # what nothing bounds would in the end be more than a double, or a wallet, can hold
-            cost = cost if known is not None and known.balance is not None else cost % 1000
-            names.append(_wallet(wallet))
-            args += [str(request), cost, f"entry {request}" if has_entry else ""]
-            if has_entry:
-                charges.append(self.model.settle(str(request), str(wallet), cost))
-            else:
-                self.model.release(str(request), str(wallet))
-                charges.append(0)
-        assert await self._settle(names, args) == charges
+        for place, ended in enumerate(requests):
+            known = self.model.wallets.get(str(ended.wallet))
+            if known is None or known.balance is None:
+                # what nothing bounds would in the end be more than a double, or a wallet, can hold
+                requests[place] = ended = replace(ended, cost=ended.cost % 1000)
+            names += [_wallet(ended.wallet), _key(ended.key)]
+            args += [str(ended.request), ended.cost, f"entry {ended.request}" if ended.has_entry else "", ended.tokens]
+        charges = await self._settle(names, args)
+        settled_ms = await self._settled_ms()
+        assert charges == [
+            self.model.settle(
+                str(ended.request),
+                str(ended.wallet),
+                ended.cost,
+                str(ended.key),
+                tokens=ended.tokens,
+                now_ms=settled_ms[ended.key],
+                has_entry=ended.has_entry,
+            )
+            for ended in requests
+        ]
+
+    async def _settled_ms(self) -> dict[int, int]:
+        """When it was, for each key. The script does not say; where it corrected a bucket, the bucket's mark does."""
+        return {n: int(await self.redis.hget(_key(n), "tpm_ms") or 0) for n in NAMES}
 
     async def acknowledge(self, count: int, balance: int) -> None:
         """A writer reads some events, posts them and says so, with a new balance for the first one's wallet."""
@@ -97,22 +163,57 @@ class Both:
         assert await self._store.acknowledge(0, events, states) == len(ids)
         assert await self._store.acknowledge(0, events, states) == 0
 
-    async def put_wallet(self, wallet: int, balance: int, overdraft: int, version: int) -> None:
-        self.model.put_wallet(str(wallet), balance, overdraft, version)
-        await self._store.put_wallets([WalletState(WALLETS[wallet], UUID(int=0), balance, overdraft, version)])
+    async def put_wallet(self, wallet: int, balance: int, overdraft: int, version: int, frozen: bool = False) -> None:
+        self.model.put_wallet(str(wallet), balance, overdraft, version, is_frozen=frozen)
+        state = WalletState(WALLETS[wallet], UUID(int=0), balance, overdraft, version, frozen)
+        await self._store.put_wallets([state])
 
-    async def put_key(self, key: int, active: bool, expires_ms: int, rpm: int, rpd: int, version: int) -> None:
-        state = ModelKey.fresh(rpm=rpm, rpd=rpd, is_active=active, expires_ms=expires_ms, version=version)
-        self.model.put_key(str(key), state)
+    async def put_key(
+        self,
+        key: int,
+        active: bool,
+        expires_ms: int,
+        rpm: int,
+        rpd: int,
+        version: int,
+        frozen: bool = False,
+        policy: str = "",
+        limits: KeyLimits = NO_LIMITS,
+        spent: KeySpent = NOTHING_SPENT,
+    ) -> None:
         nobody = UUID(int=0)
-        await self._store.put_keys([KeyState(KEYS[key], nobody, nobody, active, expires_ms, rpm, rpd, version)])
+        put = KeyState(KEYS[key], nobody, nobody, active, expires_ms, rpm, rpd, version, frozen, policy, limits, spent)
+        state = ModelKey.fresh(
+            rpm=rpm,
+            rpd=rpd,
+            is_active=active,
+            expires_ms=expires_ms,
+            version=version,
+            is_frozen=frozen,
+            policy_id=put.policy_id,
+            limits=limits,
+            spent=spent,
+        )
+        self.model.put_key(str(key), state)
+        await self._store.put_keys([put])
 
     async def wait(self, key: int, ms: int) -> None:
-        """Time passes for one key: its mark goes back; or forward, as for a clock that was set back."""
+        """Time passes for one key: its marks go back; or forward, as for a clock that was set back."""
         known = self.model.keys.get(str(key))
         if known is not None and known.buckets_ms is not None:
             known.buckets_ms -= ms
             await self.redis.hincrby(_key(key), "buckets_ms", -ms)
+        if known is not None and known.tokens_ms is not None:
+            known.tokens_ms -= ms
+            await self.redis.hincrby(_key(key), "tpm_ms", -ms)
+
+    async def let_days_pass(self, key: int, days: int, months: int) -> None:
+        """The same for what is counted per day and month, which may go by one without the other here."""
+        known = self.model.keys.get(str(key))
+        if known is not None and known.used is not None:
+            known.used = replace(known.used, day=known.used.day - days, month=known.used.month - months)
+            await self.redis.hincrby(_key(key), "day", -days)
+            await self.redis.hincrby(_key(key), "month", -months)
 
     async def _compare(self) -> None:
         pipeline = self.redis.pipeline(transaction=False)
@@ -124,7 +225,9 @@ class Both:
         pipeline.xrange(STREAM)
         *hashes, holds, events = await pipeline.execute()
         assert [_integers(found) for found in hashes[:3]] == [self._wallet_fields(n) for n in NAMES]
-        assert [_integers(found) for found in hashes[3:]] == [self._key_fields(n) for n in NAMES]
+        assert [self._seen_at_key(n, found) for n, found in zip(NAMES, hashes[3:], strict=True)] == [
+            self._key_fields(n) for n in NAMES
+        ]
         assert _integers(holds) == self.model.holds
         assert [(fields[b"entry"], _integer(fields[b"charge"])) for _, fields in events] == [
             (f"entry {request}".encode(), charge) for request, _, charge in self.model.events
@@ -138,9 +241,10 @@ class Both:
         fields = {"held": wallet.held, "unposted": wallet.unposted}
         if wallet.balance is not None:
             fields |= {"balance": wallet.balance, "overdraft": wallet.overdraft, "version": wallet.version}
+            fields["frozen"] = int(wallet.is_frozen)
         return {field: value for field, value in fields.items() if value}
 
-    def _key_fields(self, name: int) -> dict[str, int]:
+    def _key_fields(self, name: int) -> dict[str, Any]:
         key = self.model.keys.get(str(name))
         if key is None:
             return {}
@@ -153,7 +257,45 @@ class Both:
         }
         if key.buckets_ms is not None:
             fields |= {"rpm_level": key.minute.level, "rpd_level": key.day.level, "buckets_ms": key.buckets_ms}
-        return {field: value for field, value in fields.items() if value}
+        if key.tokens_ms is not None:
+            fields |= {"tpm_level": key.tokens_level, "tpm_ms": key.tokens_ms}
+        fields |= {"frozen": int(key.is_frozen), "open": len(key.open), "counting": key.counting}
+        if key.used is not None:
+            fields |= {f"used_{name}": value for name, value in _periods(key.used).items()}
+            fields |= {"day": key.used.day, "month": key.used.month}
+        limits = {name: value for name, value in _limit_fields(key.limits).items() if value is not None}
+        found: dict[str, Any] = {field: value for field, value in fields.items() if value}
+        is_special = bool(limits or key.is_frozen or key.policy_id)
+        found |= limits | {"limited": int(bool(limits)), "special": int(is_special)}
+        return found | {"notes": key.open, "policy_id": key.policy_id}
+
+    def _seen_at_key(self, name: int, found: dict[bytes, bytes]) -> dict[str, Any]:
+        """As `_key_fields`: what is 0 is as good as not there, except where 0 is a limit."""
+        if not found:
+            return {}
+        policy, policy_id = found.pop(b"policy", b""), found.pop(b"policy_id", b"").decode()
+        assert bool(policy) == bool(policy_id)
+        notes = {field.decode(): Note(*map(int, found.pop(field).split())) for field in list(found) if field.isdigit()}
+        if b"used_total" not in found:  # nobody counts: what was counted before is left where it is
+            found = {field: value for field, value in found.items() if field not in _COUNT_FIELDS}
+        numbers = {field.decode(): _integer(value) for field, value in found.items()}
+        kept = {field: value for field, value in numbers.items() if value or field in _LIMIT_FIELDS}
+        kept |= {name: numbers.get(name, 0) for name in ("limited", "special")}
+        return kept | {"notes": notes, "policy_id": policy_id}
+
+
+def _limit_fields(limits: KeyLimits) -> dict[str, int | None]:
+    return {
+        "tpm": limits.tokens_per_minute,
+        "max_open": limits.max_concurrent_requests,
+        "budget_day": limits.budget_day_nanos,
+        "budget_month": limits.budget_month_nanos,
+        "budget_total": limits.budget_total_nanos,
+    }
+
+
+def _periods(used: KeySpent) -> dict[str, int]:
+    return {"day": used.day_nanos, "month": used.month_nanos, "total": used.total_nanos}
 
 
 def _key(name: int) -> str:

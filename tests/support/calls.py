@@ -28,6 +28,10 @@ def price(**changes: Any) -> Price:
         "cache_write_nanos_per_1k": 3_000_000,
         "output_nanos_per_1k": 5_000_000,
         "reasoning_nanos_per_1k": 7_000_000,
+        "audio_input_nanos_per_1k": 13_000_000,
+        "audio_output_nanos_per_1k": 17_000_000,
+        "image_nanos": 19_000_000,
+        "audio_minute_nanos": 23_000_000,
         "request_fee_nanos": 11,
     }
     return Price(**(fields | changes))

@@ -1,8 +1,10 @@
 """A Stripe of our own: an HTTP server that the real SDK talks to, and what happens there to payers' money.
 
-Over HTTP: customers and checkout sessions, with idempotency keys as Stripe honours them (the same key gives the same
-object; with other parameters it is refused; one still in progress is a conflict). By method: a payer pays, a refund is
-made, a bank disputes; each gives the event that Stripe would deliver, to be signed with `sign`.
+Over HTTP: customers, checkout sessions (payment and setup), payment intents and saved cards, with idempotency keys as
+Stripe honours them for 24 hours (the same key gives the same answer, also where that is an error; with other parameters
+it is refused; one still in progress is a conflict; what was not even begun is not kept). By method: a payer pays or
+leaves a card, a refund is made, a bank disputes; each gives the event that Stripe would deliver, to be signed with
+`sign`.
 """
 
 import asyncio
@@ -17,11 +19,14 @@ import orjson
 import stripe
 from aiohttp import web
 
+from runtime.clock import wall_ms
+
 Object: TypeAlias = dict[str, Any]
 
 SECRET_KEY = "sk_test_farebox"
 SIGNING_SECRET = "whsec_farebox"
 CREATED_S = 1_790_000_000
+KEYS_LIVE_S = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -35,11 +40,24 @@ class Asked:
 
 @dataclass(frozen=True)
 class Trouble:
-    """An answer that the next request gets instead of its own; `after`: the request is carried out all the same."""
+    """An answer that the next request gets instead of its own; `after`: the request is carried out all the same.
+
+    `kept`: it is the answer of this idempotency key from now on.
+    """
 
     status: int
     body: bytes = b"{}"
     after: bool = False
+    kept: bool = False
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What an idempotency key has been answered; `at_s` by our clock."""
+
+    status: int
+    body: bytes
+    at_s: int
 
 
 @dataclass
@@ -49,7 +67,9 @@ class FakeStripe:
     troubles: list[Trouble] = field(default_factory=list)
     objects: dict[str, Object] = field(default_factory=dict)
     gate: asyncio.Event | None = None  # while it is there and not set, requests are in progress
-    _kept: dict[str, tuple[Asked, Object | None]] = field(default_factory=dict)
+    declines: dict[str, str] = field(default_factory=dict)  # payment method -> Stripe's code
+    later_s: int = 0  # how much later than now it is at Stripe
+    _kept: dict[str, tuple[Asked, Kept | None]] = field(default_factory=dict)
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
     # What payers, merchants and banks do.
@@ -69,9 +89,24 @@ class FakeStripe:
         session["payment_status"] = "paid"
         return self.event("checkout.session.async_payment_succeeded", session)
 
+    def leave_card(self, session_id: str, *, declines: str | None = None) -> list[Object]:
+        """The payer is through a setup page: its event and the session's. `declines`: what becomes of every charge."""
+        session = self.objects[session_id]
+        card = {"brand": "visa", "last4": "4242", "exp_month": 12, "exp_year": 2031}
+        method = self._make("pm", "payment_method", type="card", card=card, customer=session["customer"])
+        intent = self._make("seti", "setup_intent", customer=session["customer"], payment_method=method["id"])
+        intent |= {"status": "succeeded", "usage": "off_session", "metadata": session["metadata"]}
+        session |= {"status": "complete", "payment_status": "no_payment_required", "setup_intent": intent["id"]}
+        if declines is not None:
+            self.declines[method["id"]] = declines
+        return [self.event("setup_intent.succeeded", intent), self.event("checkout.session.completed", session)]
+
+    def intents(self) -> list[Object]:
+        return [made for made in self.objects.values() if made["object"] == "payment_intent"]
+
     def refund(self, session_id: str, cents: int, status: str = "succeeded") -> list[Object]:
-        """Part of a payment goes back: the refund's event, and the charge's with the total."""
-        intent = self.objects[session_id]["payment_intent"]
+        """Part of a session's or an intent's payment goes back: the refund's event, and the charge's with the total."""
+        intent = self._charge(session_id)["payment_intent"]
         refund = self._make("re", "refund", amount=cents, currency="usd", payment_intent=intent, status=status)
         charge = self._charge(session_id)
         charge["amount_refunded"] += cents
@@ -98,11 +133,12 @@ class FakeStripe:
         return _copy(event | {"data": {"object": about}, "request": None})
 
     def _charge(self, session_id: str) -> Object:
-        session = self.objects[session_id]
-        charge_id = f"ch_{session['payment_intent']}"
+        paid = self.objects[session_id]
+        intent = self.objects[paid.get("payment_intent", session_id)]
+        charge_id = f"ch_{intent['id']}"
         if charge_id not in self.objects:
-            paid = {"id": charge_id, "payment_intent": session["payment_intent"], "metadata": session["metadata"]}
-            self._make("ch", "charge", amount=session["amount_total"], currency="usd", amount_refunded=0, **paid)
+            about = {"id": charge_id, "payment_intent": intent["id"], "metadata": paid["metadata"]}
+            self._make("ch", "charge", amount=intent["amount"], currency="usd", amount_refunded=0, **about)
         return self.objects[charge_id]
 
     def _make(self, prefix: str, kind: str, **fields: Any) -> Object:
@@ -115,35 +151,96 @@ class FakeStripe:
     # HTTP.
 
     async def answer(self, request: web.Request) -> web.Response:
-        asked = Asked(request.path, _nested(await request.text()), request.headers.get("Idempotency-Key", ""))
+        form = request.query_string if request.method == "GET" else await request.text()
+        asked = Asked(request.path, _nested(form), request.headers.get("Idempotency-Key", ""))
         self.asked.append(asked)
         if request.headers.get("Authorization") != f"Bearer {SECRET_KEY}":
             return _error(401, "invalid_request_error", "Invalid API Key provided")
         trouble = self.troubles.pop(0) if self.troubles else None
         if trouble is not None and not trouble.after:
             return web.Response(status=trouble.status, body=trouble.body, content_type="application/json")
-        answer = await self._once(asked)
+        answer = self._look(asked) if request.method == "GET" else await self._once(asked)
         if trouble is not None:
+            if trouble.kept:
+                self._kept[asked.idempotency_key] = (asked, Kept(trouble.status, trouble.body, self._now_s()))
             return web.Response(status=trouble.status, body=trouble.body, content_type="application/json")
         return answer
 
+    def _now_s(self) -> int:
+        return wall_ms() // 1000 + self.later_s
+
     async def _once(self, asked: Asked) -> web.Response:
         before = self._kept.get(asked.idempotency_key)
+        if before is not None and before[1] is not None and before[1].at_s < self._now_s() - KEYS_LIVE_S:
+            before = None
         if before is not None and before[0] != asked:
             return _error(400, "idempotency_error", "Keys can only be used with the same parameters")
         if before is not None and before[1] is None:
             return _error(409, "idempotency_error", "in progress", code="idempotency_key_in_use")
-        if before is not None:
-            return web.json_response(before[1])
+        if before is not None and before[1] is not None:
+            return web.Response(status=before[1].status, body=before[1].body, content_type="application/json")
         self._kept[asked.idempotency_key] = (asked, None)
         if self.gate is not None:
             await self.gate.wait()
-        made = self._customer(asked) if asked.path == "/v1/customers" else self._session(asked)
-        if isinstance(made, web.Response):
+        made = self._do(asked)
+        if isinstance(made, web.Response) and made.status != 402:  # a decline is kept like a success
             del self._kept[asked.idempotency_key]
             return made
-        self._kept[asked.idempotency_key] = (asked, _copy(made))
-        return web.json_response(made)
+        answer = made if isinstance(made, web.Response) else web.json_response(made)
+        assert isinstance(answer.body, bytes)
+        self._kept[asked.idempotency_key] = (asked, Kept(answer.status, answer.body, self._now_s()))
+        return answer
+
+    def _do(self, asked: Asked) -> Object | web.Response:
+        match asked.path.split("/")[2:]:
+            case ["customers"]:
+                return self._customer(asked)
+            case ["checkout", "sessions"]:
+                return self._session(asked)
+            case ["payment_intents"]:
+                return self._intent(asked)
+            case ["payment_methods", method_id, "detach"] if method_id in self.objects:
+                self.objects[method_id]["customer"] = None
+                return self.objects[method_id]
+        return _missing("payment_method", 404)
+
+    def _look(self, asked: Asked) -> web.Response:
+        """What is only read."""
+        thing = self.objects.get(asked.path.split("/")[-1])
+        if asked.path != "/v1/payment_intents":
+            return _missing("id", 404) if thing is None else web.json_response(thing)
+        if asked.params["customer"] not in self.objects:
+            return _missing("customer")
+        first_s, last_s = int(asked.params["created"]["gte"]), int(asked.params["created"]["lte"])
+        found = [
+            intent
+            for intent in reversed(self.intents())
+            if intent.get("customer") == asked.params["customer"] and first_s <= intent["created"] <= last_s
+        ]
+        most = int(asked.params["limit"])
+        page = {"object": "list", "data": found[:most], "has_more": len(found) > most, "url": asked.path}
+        return web.json_response(page)
+
+    def _intent(self, asked: Asked) -> Object | web.Response:
+        """A saved card is charged while nobody is there."""
+        params = asked.params
+        method = self.objects.get(params["payment_method"])
+        if params["customer"] not in self.objects:
+            return _missing("customer")
+        if method is None or method["customer"] != params["customer"]:
+            return _missing("payment_method")
+        intent = self._make("pi", "payment_intent", created=self._now_s(), amount=int(params["amount"]))
+        intent |= {name: params[name] for name in ("currency", "customer", "payment_method", "metadata")}
+        code = self.declines.get(params["payment_method"])
+        if code == "processing":
+            intent |= {"status": "processing", "amount_received": 0}
+        elif code is None:
+            intent |= {"status": "succeeded", "amount_received": intent["amount"]}
+        else:
+            failure = {"type": "card_error", "code": code, "message": "Your card was declined."}
+            intent |= {"status": "requires_payment_method", "amount_received": 0, "last_payment_error": failure}
+            return _error(402, "card_error", "Your card was declined.", code=code, payment_intent=_copy(intent))
+        return intent
 
     def _customer(self, asked: Asked) -> Object | web.Response:
         email = asked.params.get("email")
@@ -154,12 +251,13 @@ class FakeStripe:
     def _session(self, asked: Asked) -> Object | web.Response:
         params = asked.params
         if params["customer"] not in self.objects:
-            return _error(400, "invalid_request_error", "No such customer", code="resource_missing", param="customer")
-        price = params["line_items"]["0"]["price_data"]
+            return _missing("customer")
         session = self._make("cs_test", "checkout.session", mode=params["mode"], customer=params["customer"])
+        if params["mode"] == "payment":
+            price = params["line_items"]["0"]["price_data"]
+            total = int(price["unit_amount"]) * int(params["line_items"]["0"]["quantity"])
+            session |= {"amount_total": total, "currency": price["currency"]}
         session |= {
-            "amount_total": int(price["unit_amount"]) * int(params["line_items"]["0"]["quantity"]),
-            "currency": price["currency"],
             "metadata": params["metadata"],
             "client_reference_id": params["client_reference_id"],
             "payment_intent": None,
@@ -181,8 +279,7 @@ def sign(event: Object | bytes, secret: str = SIGNING_SECRET, at_s: int = CREATE
 async def fake_stripe() -> AsyncIterator[FakeStripe]:
     fake = FakeStripe()
     app = web.Application()
-    app.router.add_post("/v1/customers", fake.answer)
-    app.router.add_post("/v1/checkout/sessions", fake.answer)
+    app.router.add_route("*", "/v1/{path:.*}", fake.answer)
     runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     try:
@@ -194,8 +291,12 @@ async def fake_stripe() -> AsyncIterator[FakeStripe]:
         await runner.cleanup()
 
 
-def _error(status: int, kind: str, message: str, **more: str) -> web.Response:
+def _error(status: int, kind: str, message: str, **more: Any) -> web.Response:
     return web.json_response({"error": {"type": kind, "message": message, **more}}, status=status)
+
+
+def _missing(param: str, status: int = 400) -> web.Response:
+    return _error(status, "invalid_request_error", f"No such {param}", code="resource_missing", param=param)
 
 
 def _nested(form: str) -> Object:

@@ -48,7 +48,7 @@ def asking(hold_nanos: int, request_id: UUID | None = None) -> Admission:
 
 
 def ended(request: Admission, cost_nanos: int, entry: bytes = b"{}") -> Settlement:
-    return Settlement(request.request_id, request.wallet_id, cost_nanos, entry)
+    return Settlement(request.request_id, request.key_id, request.wallet_id, cost_nanos, entry)
 
 
 async def held(redis: Redis) -> tuple[int, int]:

@@ -6,12 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
+import orjson
+
+from accounts.stripe.auto_topup.charger import Charger
+from accounts.stripe.auto_topup.plans import Plans
+from accounts.stripe.auto_topup.wishes import Wish, limits_of
 from accounts.stripe.book import Receipt
 from accounts.stripe.checkout import Checkout
 from accounts.stripe.client import StripeApi
 from accounts.stripe.webhook import Webhook
 from ledger.balances import StateMirror
 from ledger.entries import WalletState
+from ledger.posting import OnStep, no_step
 from ledger.redis_store import RedisStore
 from runtime.settings import Stripe
 from tests.support.accounts import Office, accounts_office
@@ -28,6 +34,44 @@ class Till:
     settings: Stripe
     checkout: Checkout
     webhook: Webhook
+    plans: Plans
+
+    def charger(self, on_step: OnStep = no_step) -> Charger:
+        """Of one ledger process."""
+        return Charger(self.office.store.pool, self.api, False, limits_of(self.settings), on_step)
+
+    async def save_card(self, user_id: UUID | None = None, *, declines: str | None = None) -> WalletState:
+        """A user who has left a card; no plan yet."""
+        user_id = user_id or uuid4()
+        session = await self.checkout.save_card(user_id, None)
+        await self.deliver_all(self.fake.leave_card(session.id, declines=declines))
+        return await self.office.store.ensure_wallet(user_id)
+
+    async def auto_topup(
+        self, threshold: int = 500, amount: int = 2000, cap: int = 10_000, *, declines: str | None = None
+    ) -> WalletState:
+        """A user with a card and a plan, in cents, and nothing in the wallet."""
+        wallet = await self.save_card(declines=declines)
+        await self.plans.set(wallet.user_id, Wish(True, threshold * CENT, amount * CENT, cap * CENT))
+        return wallet
+
+    async def attempts(self, wallet: WalletState) -> list[tuple[str, str | None]]:
+        query = "SELECT status, failure FROM farebox_auto_topup_attempts WHERE wallet_id = $1 ORDER BY created_at"
+        return [(row[0], row[1]) for row in await self.office.store.pool.fetch(query, wallet.wallet_id)]
+
+    async def time_passes(self, hours: float) -> None:
+        """For open attempts, and at Stripe."""
+        query = """UPDATE farebox_auto_topup_attempts
+            SET created_at = created_at - $1 * interval '1 hour', ask_after = ask_after - $1 * interval '1 hour'"""
+        await self.office.store.pool.execute(query, float(hours))
+        self.fake.later_s += int(hours * 3600)
+        for intent in self.fake.intents():
+            intent["created"] -= int(hours * 3600)
+
+    async def announced(self, wallet: WalletState) -> list[tuple[str, dict[str, Any]]]:
+        query = "SELECT kind, facts FROM farebox_events WHERE user_id = $1 AND kind LIKE 'topup%' ORDER BY number"
+        found = await self.office.store.pool.fetch(query, wallet.user_id)
+        return [(row[0], orjson.loads(row[1])) for row in found]
 
     async def deliver(self, event: dict[str, Any]) -> Receipt:
         return await self.webhook.handle(*sign(event))
@@ -72,6 +116,7 @@ async def open_till(database_url: str, redis_url: str, **settings: Any) -> Async
             checkout = Checkout(office.store, api, chosen)
             mirror = StateMirror(RedisStore(office.redis), office.store, database_url)
             webhook = Webhook(office.store, mirror, [SIGNING_SECRET], SECRET_KEY, now_ms)
-            yield Till(office, fake, api, chosen, checkout, webhook)
+            plans = Plans(office.store, api, False, limits_of(chosen))
+            yield Till(office, fake, api, chosen, checkout, webhook, plans)
         finally:
             await api.close()

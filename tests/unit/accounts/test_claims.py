@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts.claims import Refused, Rules, derived_user_id, user_of
+from accounts.claims import Refused, Rules, derived_user_id, email_of, user_of
 from tests.support.tokens import NOW_S, USER, claims
 
 ISSUER = "https://issuer.example/"
@@ -83,6 +83,49 @@ def test_what_is_not_configured_is_not_checked(said: dict[str, Any]) -> None:
     assert user_of(claims(**said), NOW_S, ANYBODY) == UUID(USER)
 
 
+AZP = Rules(authorized_parties=frozenset(("https://shop.example", "shop")))
+
+
+@pytest.mark.parametrize("said", [{"azp": "shop"}, {"azp": "https://shop.example"}, {}])
+def test_from_a_client_that_may_or_that_is_not_named(said: dict[str, Any]) -> None:
+    assert user_of(claims(**said), NOW_S, AZP) == UUID(USER)
+
+
+@pytest.mark.parametrize(
+    "party", ["", "Shop", "shop ", "https://shop.example/", "https://evil.example", ["shop"], 7, {}]
+)
+def test_from_another_client(party: object) -> None:
+    assert refusal(claims(azp=party), AZP) == "authorized_party"
+    assert refusal(claims() | {"azp": None}, AZP) == "authorized_party"
+    assert user_of(claims(azp=party), NOW_S, ANYBODY) == UUID(USER)
+
+
+@pytest.mark.parametrize("said", [{}, {"email_verified": True}, {"email_verified": "true"}])
+@pytest.mark.parametrize("email", ["ada@example.org", "a.b+c@mail.example.co.uk", "x" * 64 + "@" + "y" * 63 + ".org"])
+def test_an_address(email: str, said: dict[str, Any]) -> None:
+    assert email_of(claims(email=email, **said)) == email
+
+
+@pytest.mark.parametrize("verified", [False, "false", "", 0, [], {}])
+def test_an_address_that_was_not_verified_is_none(verified: object) -> None:
+    assert email_of(claims(email="ada@example.org", email_verified=verified)) is None
+    assert email_of(claims(email="ada@example.org") | {"email_verified": None}) is None
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        None, "", 7, ["ada@example.org"], "ada", "ada@", "@example.org", "ada@localhost", "a@b@example.org",
+        "ada@example.org\r\nBcc: eve@example.org", "ada@example.org, eve@example.org", "Ada <ada@example.org>",
+        "ada@exämple.org", "ada@-a.org", "ada@a..org", "ada @example.org", "ada@example.org ",
+        "x" * 65 + "@example.org", "a@" + "b." * 130 + "org", '"a b"@example.org', "ada@[127.0.0.1]",
+        "ada@example.org\n",
+    ],
+)  # fmt: skip
+def test_what_is_plainly_no_address(email: object) -> None:
+    assert email_of(claims(email=email)) is None
+
+
 def test_a_uuid_in_capitals_is_the_same_user() -> None:
     assert user_of(claims(sub=USER.upper()), NOW_S, ANYBODY) == UUID(USER)
 
@@ -141,11 +184,18 @@ JSON = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(["exp", "nbf", "iat", "iss", "aud", "sub"]), JSON), st.booleans())
+@given(
+    st.dictionaries(
+        st.sampled_from(["exp", "nbf", "iat", "iss", "aud", "sub", "azp", "email", "email_verified"]), JSON
+    ),
+    st.booleans(),
+)
 def test_strange_claims_are_refused_and_nothing_else(strange: dict[str, Any], derives: bool) -> None:
     for given_claims in (strange, claims(iss=ISSUER, aud="farebox") | strange):
         for issuer in (None, ISSUER):
-            rules = Rules(issuer, FOR_US.audience if issuer else frozenset(), derives_user_id=derives)
+            audience = FOR_US.audience if issuer else frozenset[str]()
+            rules = Rules(issuer, audience, AZP.authorized_parties, derives_user_id=derives)
+            assert email_of(given_claims) is None or "@" in str(given_claims["email"])
             try:
                 assert isinstance(user_of(given_claims, NOW_S, rules), UUID)
             except Refused:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts import cursors
-from accounts.cursors import Listing, Position, decode_cursor, encode_cursor
+from accounts.cursors import Listing, Position, Rank, decode_cursor, decode_rank, encode_cursor, encode_rank
 from accounts.errors import InvalidRequest
 
 ANN, BOB = UUID(int=1), UUID(int=2)
@@ -66,3 +66,18 @@ def test_a_time_beyond_the_calendar_is_refused() -> None:
 def test_other_time_zones_are_the_same_moment() -> None:
     there = Position(PLACE.created_at.astimezone(timezone(timedelta(hours=5))), PLACE.tie)
     assert encode_cursor(Listing.USAGE, ANN, there) == CURSOR
+
+
+@given(st.integers(-(2**63), 2**63 - 1), st.uuids())
+def test_a_rank_comes_back_to_the_nano_dollar(nanos: int, user_id: UUID) -> None:
+    cursor = encode_rank(Listing.USERS_BY_SPEND, Rank(nanos, user_id))
+    assert decode_rank(Listing.USERS_BY_SPEND, cursor) == Rank(nanos, user_id)
+    with pytest.raises(InvalidRequest):
+        decode_rank(Listing.USERS_BY_BALANCE, cursor)
+
+
+@given(st.text(max_size=70))
+def test_any_text_is_refused_as_a_rank(cursor: str) -> None:
+    for wrong in (cursor, CURSOR):
+        with pytest.raises(InvalidRequest):
+            decode_rank(Listing.USERS_BY_SPEND, wrong)

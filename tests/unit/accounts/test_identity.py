@@ -1,6 +1,7 @@
 """Which tokens are believed, and whose they are; in what is refused, all reasons look the same."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -274,12 +275,37 @@ async def test_issuer_audience_and_leeway_are_asked_of_either_kind_of_signature(
 async def test_tokens_as_the_providers_issue_them(token: str, audience: str | None, has_uuid: bool) -> None:
     said = jwt.decode(token, options={"verify_signature": False})
     settings: dict[str, Any] = BY_SECRET | {"issuer": said["iss"]} | ({"audience": audience} if audience else {})
+    email = said.get("email")
     if has_uuid:
-        assert await verifier(PUBLISHED, **settings).verify(token) == SOMEBODY
+        assert await verifier(PUBLISHED, **settings).verify(token) == replace(SOMEBODY, email=email)
     else:
         assert await refusal(token, verifier(PUBLISHED, **settings)) == "subject_is_no_uuid"
     derived = await verifier(PUBLISHED, **settings, subject="derived").verify(token)
-    assert derived == Caller(derived_user_id(said["iss"], said["sub"]), is_admin=False)
+    assert derived == Caller(derived_user_id(said["iss"], said["sub"]), is_admin=False, email=email)
+
+
+@pytest.mark.parametrize("provider", [CLERK, KEYCLOAK])
+async def test_only_the_clients_that_are_listed_where_some_are(provider: dict[str, Any]) -> None:
+    by = verifier(PUBLISHED, **BY_SECRET, subject="derived", authorized_parties=["https://example.com", "shop"])
+    token = by_key(RSA, "r", **provider)
+    assert (await by.verify(token)).user_id == derived_user_id(provider["iss"], by_hand_subject(token))
+    for other in ("https://evil.example", "shop-admin", ""):
+        assert await refusal(by_key(RSA, "r", **provider | {"azp": other}), by) == "authorized_party"
+    nameless = {name: value for name, value in provider.items() if name != "azp"}
+    assert (await by.verify(by_key(RSA, "r", **nameless))).user_id == (await by.verify(token)).user_id
+    assert await by.verify(mint_token(UUID(USER), SECRET, now_ms=NOW_S * 1000)) == SOMEBODY
+
+
+def by_hand_subject(token: str) -> str:
+    subject: str = jwt.decode(token, options={"verify_signature": False})["sub"]
+    return subject
+
+
+async def test_the_address_of_a_caller_is_what_the_token_says() -> None:
+    assert (await BOTH.verify(by_secret(email="ada@example.org"))).email == "ada@example.org"
+    assert (await BOTH.verify(by_secret(email="ada@example.org", email_verified=False))).email is None
+    minted = mint_token(UUID(USER), SECRET, now_ms=NOW_S * 1000, email="ada@example.org")
+    assert (await BOTH.verify(minted)).email == "ada@example.org"
 
 
 @pytest.mark.parametrize("role", ["anon", "service_role"])

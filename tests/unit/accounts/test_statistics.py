@@ -1,12 +1,15 @@
 """Periods are cut into whole days and the rest, without losing or doubling a moment."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts.statistics import Days, ModelUsage, UsageStatistics, cut_days, total
+from accounts.statistics import Days, Sums, UsageStatistics, breakdown, cut_days, total
 
 MOMENTS = st.datetimes(datetime(2025, 12, 25), datetime(2026, 1, 8), timezones=st.just(UTC))
 MIDNIGHTS = MOMENTS.map(lambda moment: moment.replace(hour=0, minute=0, second=0, microsecond=0))
@@ -48,7 +51,7 @@ def test_days_are_those_of_utc() -> None:
 
 
 def test_a_total_is_the_sum_of_its_models() -> None:
-    used = [ModelUsage("a", 1, 20, 300), ModelUsage("b", 2, 30, 400)]
+    used = [Sums("a", 1, 20, 300), Sums("b", 2, 30, 400)]
     assert total(used) == UsageStatistics(3, 50, 700, tuple(used))
     assert total([]).cost_nanos == 0
 
@@ -59,3 +62,23 @@ def test_a_short_period_has_at_most_one_whole_day(hours: int) -> None:
     days = cut_days(start, start + timedelta(hours=hours))
     assert days.first is not None and days.last is not None
     assert (days.last - days.first).days in (0, 1)
+
+
+def group(
+    model: str | None = None, key: UUID | None = None, day: date | None = None, requests: int = 3
+) -> dict[str, Any]:
+    sums = {"requests": requests, "tokens": Decimal(50), "cost": Decimal("0.000000700")}
+    return {"model": model, "api_key_id": key, "day": day} | sums
+
+
+def test_rows_are_sorted_into_their_groups() -> None:
+    found = breakdown([group(), group("a"), group(key=UUID(int=7)), group(day=date(2026, 1, 2))])
+    assert found.total == UsageStatistics(3, 50, 700, (Sums("a", 3, 50, 700),))
+    assert [used.name for used in found.by_key] == [str(UUID(int=7))]
+    assert [used.name for used in found.by_day] == ["2026-01-02"]
+
+
+def test_nothing_used_comes_to_nothing() -> None:
+    nothing = {"requests": None, "tokens": None, "cost": None}
+    found = breakdown([group() | nothing])
+    assert (found.total, found.by_key, found.by_day) == (UsageStatistics(0, 0, 0, ()), (), ())

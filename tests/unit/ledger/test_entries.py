@@ -40,12 +40,44 @@ entries = st.builds(
     input_tokens=counts,
     cost_nanos=counts,
     metadata=st.dictionaries(texts, st.none() | st.booleans() | counts | texts, max_size=3),
+    audio_input_tokens=counts,
+    audio_output_tokens=counts,
+    images=counts,
+    audio_ms=counts,
 )
+LATER = ("audio_input_tokens", "audio_output_tokens", "images", "audio_ms")
 
 
 @given(entries)
 def test_json_and_back(entry: UsageEntry) -> None:
     assert UsageEntry.from_json(entry.to_json()) == entry
+
+
+def test_an_entry_of_the_version_before_is_read() -> None:
+    """Written out, as it may still wait on a Stream when the new ledger process starts."""
+    before = (
+        b'{"request_id":"019ab3c4-d5e6-7abc-8def-0123456789ab","user_id":"00000000-0000-0000-0000-000000000001",'
+        b'"wallet_id":"00000000-0000-0000-0000-000000000002","api_key_id":"00000000-0000-0000-0000-000000000003",'
+        b'"pricing_id":null,"model":"tiny","endpoint":"/v1/chat/completions","input_tokens":1,"cached_input_tokens":2,'
+        b'"cache_write_tokens":3,"output_tokens":4,"reasoning_tokens":5,"cost_nanos":6,"usage_source":"reported",'
+        b'"end_reason":"complete","status_code":200,"response_time_ms":7,"error_message":null,"metadata":{}}'
+    )
+    assert UsageEntry.from_json(before) == ENTRY
+    assert ENTRY.to_json() == before  # and so the version before reads ours
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_a_later_field_is_written_where_it_says_something(name: str) -> None:
+    changes: dict[str, Any] = {name: 9}
+    entry = replace(ENTRY, **changes)
+    written = orjson.loads(entry.to_json())
+    assert {field: written[field] for field in LATER if field in written} == {name: 9}
+    assert UsageEntry.from_json(entry.to_json()) == entry
+
+
+def test_audio_counts_as_input_and_as_output() -> None:
+    entry = replace(ENTRY, audio_input_tokens=10, audio_output_tokens=20, images=7, audio_ms=8)
+    assert (entry.all_input_tokens, entry.all_output_tokens) == (1 + 2 + 3 + 10, 4 + 5 + 20)
 
 
 @given(st.binary() | st.recursive(st.none() | st.integers(), lambda x: st.lists(x)).map(lambda x: orjson.dumps(str(x))))
@@ -62,6 +94,10 @@ def test_other_bytes_are_refused(raw: bytes) -> None:
         ("user_id", None),
         ("pricing_id", []),
         ("cost_nanos", 1.0),
+        ("audio_input_tokens", 1.0),
+        ("audio_output_tokens", None),
+        ("images", True),
+        ("audio_ms", "1"),
         ("input_tokens", True),
         ("output_tokens", "4"),
         ("model", None),

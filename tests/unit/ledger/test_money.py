@@ -38,6 +38,12 @@ def test_not_an_amount(text: str) -> None:
         parse_dollars(text)
 
 
+@pytest.mark.parametrize("number", [Decimal("1E+99999999999999"), Decimal("-1E+99999999999999"), 10**5000], ids=hash)
+def test_a_number_too_large_to_compute_with_is_out_of_range_too(number: int | Decimal) -> None:
+    with pytest.raises(MoneyError):
+        parse_dollars(number)
+
+
 @pytest.mark.parametrize(
     ("text", "amount"), [("0.0125", 12_500_000), ("1e-9", 1), ("-3.5", -3_500_000_000), ("9000000", MAX_NANOS)]
 )

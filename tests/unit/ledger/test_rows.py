@@ -2,12 +2,14 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from ipaddress import ip_network
 from typing import Any
 from uuid import UUID
 
+import orjson
 import pytest
 
-from ledger.entries import KeyState, Transaction, WalletState
+from ledger.entries import KeyLimits, KeySpent, KeyState, Transaction, WalletState
 from ledger.money import MAX_NANOS
 from ledger.rows import key_state, to_ms, transaction, wallet_state
 
@@ -16,19 +18,53 @@ ONE, TWO, THREE = UUID(int=1), UUID(int=2), UUID(int=3)
 
 def test_a_wallet() -> None:
     row = {"id": ONE, "user_id": TWO, "balance": Decimal("-1.000000001"), "overdraft": Decimal(9_000_000), "version": 7}
-    assert wallet_state(row) == WalletState(ONE, TWO, -1_000_000_001, MAX_NANOS, 7)
+    row["is_frozen"] = True
+    assert wallet_state(row) == WalletState(ONE, TWO, -1_000_000_001, MAX_NANOS, 7, True)
 
 
 def key_row(**changes: Any) -> dict[str, Any]:
-    limits = {"rate_limit_per_minute": 60, "rate_limit_per_day": 1000}
-    return {"id": ONE, "wallet_id": TWO, "user_id": THREE, "is_active": True, "expires_at": None, "version": 4} | (
-        limits | changes
+    row = {"id": ONE, "wallet_id": TWO, "user_id": THREE, "is_active": True, "expires_at": None, "version": 4}
+    limits = {"rate_limit_per_minute": 60, "rate_limit_per_day": 1000, "is_frozen": False}
+    lists = dict.fromkeys(("allowed_models", "allowed_routes", "allowed_ips"))
+    own = dict.fromkeys(
+        ("tokens_per_minute", "max_concurrent_requests", "budget_daily", "budget_monthly", "budget_total")
     )
+    spent: dict[str, Any] = {"spent_day_number": 0, "spent_month_number": 0}
+    spent |= dict.fromkeys(("spent_day", "spent_month", "spent_total"), Decimal(0))
+    return row | limits | lists | own | spent | changes
 
 
 def test_a_key() -> None:
     expires = datetime(1970, 1, 1, 0, 0, 5, tzinfo=UTC)
     assert key_state(key_row(expires_at=expires)) == KeyState(ONE, TWO, THREE, True, 5_000, 60, 1000, 4)
+
+
+def test_a_key_with_all_that_only_some_keys_have() -> None:
+    state = key_state(
+        key_row(
+            is_frozen=True,
+            allowed_models=["a", 'b"*'],
+            allowed_ips=[ip_network("10.0.0.0/8"), ip_network("2001:db8::/32")],
+            tokens_per_minute=0,
+            max_concurrent_requests=3,
+            budget_daily=Decimal("0.000000001"),
+            budget_total=Decimal(9_000_000),
+            spent_day_number=20_000,
+            spent_month_number=24_297,
+            spent_day=Decimal("0.5"),
+            spent_month=Decimal("1.5"),
+            spent_total=Decimal("9000000"),
+        )
+    )
+    assert state.is_frozen
+    assert orjson.loads(state.policy) == {"models": ["a", 'b"*'], "ips": ["10.0.0.0/8", "2001:db8::/32"]}
+    assert state.limits == KeyLimits(0, 3, 1, None, MAX_NANOS)
+    assert state.spent == KeySpent(20_000, 24_297, 500_000_000, 1_500_000_000, MAX_NANOS)
+
+
+def test_an_empty_list_is_a_policy_and_none_is_not() -> None:
+    assert key_state(key_row()).policy == ""
+    assert orjson.loads(key_state(key_row(allowed_routes=[])).policy) == {"routes": []}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from metering.admission import Admission, Limits, LimitsUnavailable, StateLoader
-from metering.bucket import DAY_MS, MINUTE_MS
+from metering.bucket import DAY_MS, MINUTE_MS, Bucket
 from metering.model import Outcome
 
 REQUEST = Admission(UUID(int=1), UUID(int=2), UUID(int=3), 10)
@@ -24,6 +24,8 @@ class Scripts:
     def __init__(self) -> None:
         self.is_away = False
         self.admissions = 0
+        self.policies_read = 0
+        self.answer: list[int] = [Outcome.ADMITTED, 5, 4 * MINUTE_MS, 9, 8 * DAY_MS, 990]
 
     def register_script(self, source: str) -> Script:
         return self._admit if "local function admit(" in source else self._settle
@@ -32,7 +34,16 @@ class Scripts:
         self.admissions += 1
         if self.is_away:
             raise RedisConnectionError
-        return [0] + [[Outcome.ADMITTED, 5, 4 * MINUTE_MS, 9, 8 * DAY_MS, 990]] * (len(args) // 2)
+        return [0, *[self.answer] * (len(args) // 4)]
+
+    def pipeline(self, *, transaction: bool) -> "Scripts":
+        return self
+
+    def hmget(self, name: str, fields: list[str]) -> None:
+        self.policies_read += 1
+
+    async def execute(self) -> list[list[bytes | None]]:
+        return [[None, None]]
 
     async def _settle(self, keys: list[str], args: list[Any]) -> list[Any]:
         await asyncio.Event().wait()
@@ -63,6 +74,30 @@ async def test_a_decision_is_what_the_script_said() -> None:
     assert (decision.outcome, decision.available_nanos) == (Outcome.ADMITTED, 990)
     assert (decision.minute.capacity, decision.minute.remaining) == (5, 4)
     assert (decision.day.capacity, decision.day.remaining) == (9, 8)
+
+
+async def test_a_key_without_limits_of_its_own_is_told_none() -> None:
+    decision = await limits_over(Scripts()).admit(REQUEST)
+    assert (decision.tokens, decision.max_concurrent_requests, decision.refused) == (None, None, None)
+
+
+async def test_limits_of_its_own_come_after_the_rest_and_a_bucket_may_owe() -> None:
+    scripts = Scripts()
+    scripts.answer += [100, -3 * MINUTE_MS, -1]
+    decision = await limits_over(scripts).admit(REQUEST)
+    assert decision.tokens == Bucket(100, MINUTE_MS, -3 * MINUTE_MS)
+    assert decision.max_concurrent_requests is None
+    scripts.answer[6:] = [-1, -1, 7]
+    decision = await limits_over(scripts).admit(REQUEST)
+    assert (decision.tokens, decision.max_concurrent_requests) == (None, 7)
+
+
+async def test_a_policy_that_changes_all_the_time_is_not_asked_about_for_ever() -> None:
+    scripts = Scripts()
+    scripts.answer[0] = Outcome.STALE_POLICY
+    with pytest.raises(LimitsUnavailable, match="policy"):
+        await limits_over(scripts).admit(REQUEST)
+    assert scripts.admissions == scripts.policies_read == 4
 
 
 async def test_failures_in_a_row_open_the_breaker_and_then_nothing_is_sent() -> None:

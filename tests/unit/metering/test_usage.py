@@ -81,6 +81,10 @@ def test_cache_writes_are_part_of_the_prompt() -> None:
     assert normalise(read_openai_usage(said)) == Usage(1, 4, 5)
 
 
+def test_the_total_is_of_tokens_alone() -> None:
+    assert Usage(1, 2, 4, 8, 16, 32, 64, images=128, audio_ms=256).total_tokens == 127
+
+
 @pytest.mark.parametrize("count", [None, True, -1, 1.0, "1", [1], 1_000_000_001, 2**70])
 def test_what_is_no_count_was_not_said(count: Any) -> None:
     assert read_openai_usage({"prompt_tokens": count, "completion_tokens": 0}) == Reading(completion=0)

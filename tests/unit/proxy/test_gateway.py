@@ -205,6 +205,40 @@ async def test_the_hold_covers_the_most_that_the_request_can_cost(rig: Rig) -> N
     assert rig.limits.admissions[0].hold_nanos > 2000 * price().reasoning_nanos_per_1k // 1000
 
 
+async def test_the_tokens_asked_for_are_the_bound_and_the_tokens_settled_what_was_used(rig: Rig) -> None:
+    sink = await rig.begin(max_tokens=1000, n=2)
+    assert 2000 < rig.limits.admissions[0].tokens < 2100
+    sink.on_headers(200, JSON)
+    sink.on_body(GOOD)
+    sink.on_end()
+    await rig.whole()
+    (settlement,) = rig.limits.settlements
+    assert (settlement.tokens, settlement.key_id) == (5, IDENTITY.key_id)
+
+
+async def test_admission_is_told_what_for_and_from_where(rig: Rig) -> None:
+    await rig.begin("X-Forwarded-For: 192.0.2.7")
+    use = rig.limits.admissions[0].use
+    assert (use.model, use.route) == ("tiny", PATH)
+    assert use.ip != "192.0.2.7", "nobody is trusted here"
+
+
+async def test_a_key_with_a_token_limit_is_told_of_it(rig: Rig) -> None:
+    assert isinstance(rig.limits.decision, Decision)
+    rig.limits.decision = replace(rig.limits.decision, tokens=Bucket(600, MINUTE_MS, 570 * MINUTE_MS))
+    sink = await rig.begin()
+    sink.on_headers(200, JSON)
+    sink.on_body(GOOD)
+    sink.on_end()
+    answer = await rig.whole()
+    told = {name: value for name, value in answer.headers.items() if name.endswith("-tokens")}
+    assert told == {
+        "x-ratelimit-limit-tokens": "600",
+        "x-ratelimit-remaining-tokens": "570",
+        "x-ratelimit-reset-tokens": "3s",
+    }
+
+
 async def test_a_stream(rig: Rig) -> None:
     sink = await rig.begin(stream=True)
     sink.on_headers(200, EVENTS)

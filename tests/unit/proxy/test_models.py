@@ -5,15 +5,20 @@ from uuid import UUID
 
 import pytest
 
-from metering.admission import Limits, LimitsUnavailable
+from metering.admission import KeyStanding, Limits, LimitsUnavailable
+from metering.policy import ANYTHING, Policy
 from metering.pricing import PriceSheet
+from proxy.callers import Callers
 from proxy.failures import Failure, invalid_api_key
+from proxy.http.routes import Table
 from proxy.keys import Identity, KeyVerifier
 from proxy.models import ModelList
 from proxy.prices import PriceBook
 from proxy.routing import Routes
 from tests.support.calls import IDENTITY, price, route
 from tests.support.memory_http import Answer, connected, get
+
+GOOD_KEY = KeyStanding(True, False, ANYTHING)
 
 
 class Verifier:
@@ -32,9 +37,9 @@ class KeyStates:
     """The one question that is asked of the limits."""
 
     def __init__(self) -> None:
-        self.answer: bool | Exception = True
+        self.answer: KeyStanding | Exception = GOOD_KEY
 
-    async def key_is_good(self, key_id: UUID, wallet_id: UUID, now_ms: int) -> bool:
+    async def standing(self, key_id: UUID, wallet_id: UUID, now_ms: int) -> KeyStanding:
         assert (key_id, wallet_id) == (IDENTITY.key_id, IDENTITY.wallet_id) and now_ms > 0
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -45,7 +50,7 @@ class Rig:
     def __init__(self) -> None:
         self.verifier, self.limits = Verifier(), KeyStates()
 
-    async def ask(self, *headers: str) -> Answer:
+    async def ask(self, *headers: str, path: str = "/v1/models") -> Answer:
         sheet = PriceSheet([price(model="tiny"), price(model="large"), price(model="served-by-nobody")])
 
         async def read() -> PriceSheet:
@@ -54,9 +59,11 @@ class Rig:
         prices = PriceBook(read)
         await prices.refresh()
         routes = Routes([route(models=("tiny", "large", "without-a-price"))])
-        models = ModelList(cast(KeyVerifier, self.verifier), cast(Limits, self.limits), prices, routes)
-        async with connected({("GET", "/v1/models"): models.list}) as client:
-            return await client.ask(get("/v1/models", *headers))
+        callers = Callers(cast(KeyVerifier, self.verifier), cast(Limits, self.limits))
+        models = ModelList(callers, prices, routes)
+        table: Table = {("GET", "/v1/models"): models.list, ("GET", "/v1/models/{id}"): models.one}
+        async with connected(table) as client:
+            return await client.ask(get(path, *headers))
 
 
 GOOD = "Authorization: Bearer pp_live-x"
@@ -82,7 +89,7 @@ async def test_without_a_key() -> None:
 async def test_with_a_bad_key(is_known: bool) -> None:
     rig = Rig()
     if is_known:
-        rig.limits.answer = False
+        rig.limits.answer = KeyStanding(False, False, ANYTHING)
     else:
         rig.verifier.failure = invalid_api_key()
     answer = await rig.ask(GOOD)
@@ -95,3 +102,31 @@ async def test_while_the_limits_are_away() -> None:
     answer = await rig.ask(GOOD)
     assert (answer.status, answer.json()["error"]["code"]) == (503, "limits_unavailable")
     assert answer.headers["retry-after"] == "1"
+
+
+async def test_a_key_sees_the_models_that_it_may_use() -> None:
+    rig = Rig()
+    rig.limits.answer = KeyStanding(True, False, Policy.parse(b'{"models": ["tiny", "without-a-price"]}'))
+    assert [model["id"] for model in (await rig.ask(GOOD)).json()["data"]] == ["tiny"]
+    assert (await rig.ask(GOOD, path="/v1/models/large")).status == 404
+
+
+async def test_one_model_as_the_list_shows_it() -> None:
+    rig = Rig()
+    (listed,) = [model for model in (await rig.ask(GOOD)).json()["data"] if model["id"] == "large"]
+    answer = await rig.ask(GOOD, path="/v1/models/large")
+    assert (answer.status, answer.json()) == (200, listed)
+    assert "x-request-id" in answer.headers
+
+
+@pytest.mark.parametrize("name", ["x", "without-a-price", "served-by-nobody", "Tiny", "tiny%20", "a%2Fb", "%00"])
+async def test_a_model_that_is_not_in_the_list_is_not_there(name: str) -> None:
+    answer = await Rig().ask(GOOD, path=f"/v1/models/{name}")
+    assert (answer.status, answer.json()["error"]["code"]) == (404, "model_not_found")
+
+
+async def test_one_model_is_not_told_to_a_bad_key() -> None:
+    rig = Rig()
+    rig.verifier.failure = invalid_api_key()
+    for name in ("tiny", "x"):
+        assert (await rig.ask(GOOD, path=f"/v1/models/{name}")).status == 401

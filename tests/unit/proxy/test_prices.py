@@ -41,6 +41,7 @@ def book(*answers: PriceSheet | Exception, clock_ms: Callable[[], int] = lambda:
 @asynccontextmanager
 async def kept_fresh(prices_in_force: PriceBook, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[asyncio.Task[None]]:
     monkeypatch.setattr(prices, "REFRESH_S", 0.0)
+    monkeypatch.setattr(prices, "REST_S", 0.0)
     tasks = TaskSet()
     yield tasks.spawn(prices_in_force.keep_fresh(), name="prices")
     await tasks.cancel()
@@ -85,11 +86,18 @@ async def test_a_changed_price_is_taken_over(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize(
     "error",
-    [ConnectionRefusedError(), TimeoutError(), asyncpg.InterfaceError("closed"), asyncpg.UndefinedColumnError()],
+    [
+        ConnectionRefusedError(),
+        TimeoutError(),
+        asyncpg.InterfaceError("closed"),
+        asyncpg.UndefinedColumnError(),
+        ValueError("NaN is no price"),
+        OverflowError("nor is infinity"),
+    ],
     ids=lambda error: type(error).__name__,
 )
 async def test_the_last_prices_serve_while_postgres_fails(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A missing column too: an upgrade that is half done may not end the task that reads prices."""
+    """A missing column too: an upgrade that is half done may not end the task that reads prices. Nor may odd rows."""
     failing, sheets = book(PriceSheet([OLD]), error)
     await failing.refresh()
     async with kept_fresh(failing, monkeypatch) as task:
@@ -98,3 +106,41 @@ async def test_the_last_prices_serve_while_postgres_fails(error: Exception, monk
         sheets.answers.append(PriceSheet([NEW]))
         await until(lambda: failing.in_force("tiny") == NEW or task.done())
         assert failing.in_force("tiny") == NEW
+
+
+async def test_an_announced_change_is_read_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prices, "REFRESH_S", 3600.0)
+    monkeypatch.setattr(prices, "REST_S", 0.0)
+    changing, sheets = book(PriceSheet([OLD]), PriceSheet([NEW]))
+    await changing.refresh()
+    tasks = TaskSet()
+    tasks.spawn(changing.keep_fresh(), name="prices")
+    try:
+        assert sheets.readings == 1
+        changing.announce()
+        await until(lambda: changing.in_force("tiny") == NEW)
+        assert sheets.readings == 2
+    finally:
+        await tasks.cancel()
+
+
+async def test_a_change_announced_while_rows_are_read_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prices, "REFRESH_S", 3600.0)
+    monkeypatch.setattr(prices, "REST_S", 0.0)
+    readings = 0
+
+    async def read() -> PriceSheet:
+        nonlocal readings
+        readings += 1
+        if readings == 1:
+            changing.announce()  # committed after this reading's snapshot was taken
+        return PriceSheet([OLD if readings == 1 else NEW])
+
+    changing = PriceBook(read, lambda: 0)
+    tasks = TaskSet()
+    tasks.spawn(changing.keep_fresh(), name="prices")
+    try:
+        changing.announce()
+        await until(lambda: changing.in_force("tiny") == NEW)
+    finally:
+        await tasks.cancel()

@@ -1,6 +1,7 @@
 """What other parts report, worded for the client: nothing of the upstream's, amounts exact."""
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -11,6 +12,7 @@ from ledger.money import MAX_NANOS, to_decimal
 from metering.admission import Decision, LimitsUnavailable
 from metering.bucket import DAY_MS, MINUTE_MS, Bucket
 from metering.model import Outcome
+from metering.policy import Refused
 from proxy import refusals
 from proxy.failures import invalid_api_key
 from proxy.upstream.errors import (
@@ -27,7 +29,9 @@ SECRET = "10.1.2.3:8000"
 
 
 def decision(outcome: Outcome, *, minute_level: int = 0, day_level: int = 0, available_nanos: int = 0) -> Decision:
-    return Decision(outcome, Bucket(60, MINUTE_MS, minute_level), Bucket(1000, DAY_MS, day_level), available_nanos)
+    minute, day = Bucket(60, MINUTE_MS, minute_level), Bucket(1000, DAY_MS, day_level)
+    tokens = Bucket(600, MINUTE_MS, 0)
+    return Decision(outcome, minute, day, available_nanos, tokens, 3, Refused.MODEL)
 
 
 @given(st.integers(0, MAX_NANOS), st.integers(0, MAX_NANOS))
@@ -63,6 +67,58 @@ def test_over_a_limit_says_which_and_when_to_come_back(outcome: Outcome, words: 
     assert (failure.status, failure.code) == (429, "rate_limit_exceeded")
     assert words in failure.message
     assert failure.headers["retry-after-ms"] == str(wait_ms)
+
+
+@pytest.mark.parametrize(("tokens", "wait_ms"), [(60, 6_000), (600, 60_000), (10_000, 60_000)])
+def test_too_many_tokens_wait_until_the_bucket_has_them_or_is_full(tokens: int, wait_ms: int) -> None:
+    failure = refusals.of_decision(decision(Outcome.OVER_TOKENS), 0, tokens)
+    assert (failure.status, failure.code) == (429, "rate_limit_exceeded")
+    assert "600 tokens per minute" in failure.message
+    assert failure.headers["retry-after-ms"] == str(wait_ms)
+
+
+def test_too_many_at_once_say_how_many_may_be() -> None:
+    failure = refusals.of_decision(decision(Outcome.TOO_MANY_OPEN), 0)
+    assert (failure.status, failure.code) == (429, "rate_limit_exceeded")
+    assert "3 requests at the same time" in failure.message
+    assert failure.headers["retry-after"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "which"),
+    [
+        (Outcome.OVER_BUDGET_DAY, "daily"),
+        (Outcome.OVER_BUDGET_MONTH, "monthly"),
+        (Outcome.OVER_BUDGET_TOTAL, "total"),
+    ],
+)
+def test_an_empty_budget_says_which_and_that_waiting_for_seconds_will_not_do(outcome: Outcome, which: str) -> None:
+    failure = refusals.of_decision(decision(outcome, available_nanos=-7), 2_500_000_000)
+    assert (failure.status, failure.code) == (429, "budget_exceeded")
+    assert f"{which} budget" in failure.message and "$2.5" in failure.message
+    assert failure.headers == {"x-should-retry": "false"}
+    assert json.loads(failure.body())["error"]["details"] == {"budget": which, "left": 0, "required": 2.5}
+
+
+@pytest.mark.parametrize(
+    ("refused", "code"),
+    [
+        (Refused.IP, "ip_not_allowed"),
+        (Refused.ROUTE, "route_not_allowed"),
+        (Refused.MODEL, "model_not_allowed"),
+    ],
+)
+def test_what_the_keys_lists_do_not_have(refused: Refused, code: str) -> None:
+    failure = refusals.of_decision(replace(decision(Outcome.POLICY_REFUSED), refused=refused), 0)
+    assert (failure.status, failure.code) == (403, code)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"), [(Outcome.KEY_FROZEN, "key_frozen"), (Outcome.WALLET_FROZEN, "wallet_frozen")]
+)
+def test_what_an_operator_froze(outcome: Outcome, code: str) -> None:
+    failure = refusals.of_decision(decision(outcome), 0)
+    assert (failure.status, failure.code) == (403, code)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.UNKNOWN_KEY, Outcome.KEY_REFUSED, Outcome.UNKNOWN_WALLET])

@@ -10,7 +10,7 @@ import pytest
 from proxy import workers
 from proxy.backends import StartError
 from proxy.workers import supervise
-from runtime.settings import Listen
+from runtime.settings import AdminListen, Listen
 from tests.support.asking import begin
 from tests.support.waiting import until
 
@@ -98,6 +98,8 @@ async def test_a_port_that_a_stranger_has_is_not_shared(rig: Rig) -> None:
         stranger.bind(("127.0.0.1", 0))
         stranger.listen()
         port = stranger.getsockname()[1]
-        with pytest.raises(StartError, match=f"port {port}"):
+        with pytest.raises(StartError, match=f"^listen: .* port {port}"):
             await supervise(CONFIG, Listen(port=port), 2)
+        with pytest.raises(StartError, match=f"^listen.admin: .* port {port}"):
+            await supervise(CONFIG, Listen(port=0, admin=AdminListen(port=port)), 2)
     assert rig.children == []

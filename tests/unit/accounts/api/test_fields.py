@@ -10,12 +10,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from accounts.api.fields import MAX_NAME_CHARS, Amount, Body, End, Id, Moment, Name
+from accounts.api.fields import MAX_NAME_CHARS, Amount, Body, End, Id, Moment, Name, NonNegativeAmount, PositiveAmount
 from ledger.money import MAX_NANOS, format_dollars
 
 
 class Paid(Body):
     amount: Amount
+
+
+class Bounded(Body):
+    more_than_nothing: PositiveAmount = 1
+    not_negative: NonNegativeAmount = 0
+
+
+@pytest.mark.parametrize("fields", [{"more_than_nothing": 1}, {"not_negative": 0}, {"not_negative": Decimal("1e-9")}])
+def test_an_amount_within_its_bounds(fields: dict[str, Any]) -> None:
+    assert Bounded(**fields).model_fields_set == fields.keys()
+
+
+@pytest.mark.parametrize(
+    "fields", [{"more_than_nothing": 0}, {"more_than_nothing": -1}, {"not_negative": Decimal("-1e-9")}]
+)
+def test_an_amount_beyond_its_bounds(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Bounded(**fields)
 
 
 class Of(Body):
@@ -103,7 +121,22 @@ def test_a_period_that_ends_on_a_day_has_that_day_in_it() -> None:
     assert Until(end="2026-11-22T00:00:00").end == datetime(2026, 11, 22, tzinfo=UTC)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("text", ["", "x", 5, None, "2026-13-01", "0001-01-01T00:00:00+14:00"], ids=repr)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        5,
+        None,
+        "2026-13-01",
+        "0001-01-01T00:00:00+14:00",
+        "20261122",
+        "2026-W47-7",
+        "2026-11-22T10",
+        "\uff12026-11-22",
+    ],
+    ids=repr,
+)
 def test_what_is_no_moment(text: Any) -> None:
     with pytest.raises(ValidationError):
         When(at=text)

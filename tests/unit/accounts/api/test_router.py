@@ -60,6 +60,11 @@ async def test_a_signed_route_asks_for_no_token() -> None:
     assert (await ask(Access.SIGNED, None)).json() == {"caller": None}
 
 
+@pytest.mark.parametrize("authorization", [None, "Bearer ana", "Bearer nobody"])
+async def test_an_open_route_asks_nobody_who_they_are(authorization: str | None) -> None:
+    assert (await ask(Access.OPEN, authorization)).json() == {"caller": None}
+
+
 @pytest.mark.parametrize(
     ("error", "status", "code"),
     [

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, get_args
 from uuid import UUID
 
@@ -12,7 +13,17 @@ from hypothesis import strategies as st
 from stripe.params import WebhookEndpointCreateParams
 
 from accounts.errors import InvalidRequest
-from accounts.stripe.decisions import Credit, EventHead, GiveBack, Ignored, Recorded, TakeBack
+from accounts.stripe.decisions import (
+    Credit,
+    Declined,
+    EventHead,
+    GiveBack,
+    Ignored,
+    NotPaid,
+    Recorded,
+    SaveCard,
+    TakeBack,
+)
 from accounts.stripe.events import EVENT_TYPES, decide, head, parse
 from accounts.stripe.payments import Claim
 from ledger.money import MAX_NANOS
@@ -39,10 +50,21 @@ REFUND: Mapping[str, Any] = {
 }
 DISPUTE: Mapping[str, Any] = {**REFUND, "id": "du_1", "status": "needs_response"}
 CREDIT = Credit("cs_1", "pi_1", USER, WALLET, 1999 * CENT)
+ATTEMPT = UUID(int=3)
+INTENT: Mapping[str, Any] = {
+    "id": "pi_1",
+    "status": "succeeded",
+    "currency": "usd",
+    "amount": 1999,
+    "amount_received": 1999,
+    "metadata": {**SESSION["metadata"], "auto_topup": str(ATTEMPT)},
+}
+ERROR = {"code": "expired_card", "decline_code": "stolen_card", "message": "x"}
+SETUP: Mapping[str, Any] = {"customer": "cus_1", "payment_method": "pm_1", "metadata": SESSION["metadata"]}
 
 
 def event(kind: str, about: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
-    made = {"id": "evt_1", "type": kind, "api_version": "2026-10-28.endive", "livemode": False}
+    made = {"id": "evt_1", "type": kind, "api_version": "2026-10-28.endive", "livemode": False, "created": 1795348800}
     return made | {"data": {"object": copy.deepcopy(dict(about))}} | changes
 
 
@@ -58,7 +80,45 @@ def claim(about: Mapping[str, Any], kind: Any, cents: int = 300) -> Claim:
         ("checkout.session.completed", {**SESSION, "amount_total": 0}, Recorded("nothing was paid")),
         ("checkout.session.async_payment_succeeded", SESSION, CREDIT),
         ("checkout.session.async_payment_succeeded", {**SESSION, "payment_status": "unpaid"}, CREDIT),
-        ("checkout.session.async_payment_failed", SESSION, Recorded("the payment failed")),
+        ("checkout.session.async_payment_failed", SESSION, NotPaid("cs_1", USER, WALLET, 1999 * CENT)),
+        ("checkout.session.async_payment_failed", {**SESSION, "metadata": {}}, Recorded("the payment failed")),
+        ("payment_intent.succeeded", INTENT, Credit(None, "pi_1", USER, WALLET, 1999 * CENT, ATTEMPT)),
+        ("payment_intent.succeeded", {**INTENT, "metadata": {}}, Ignored("another product's payment")),
+        (
+            "payment_intent.succeeded",
+            {**INTENT, "metadata": SESSION["metadata"]},
+            Recorded("a checkout's payment: its session tells"),
+        ),
+        ("payment_intent.succeeded", {**INTENT, "currency": "eur"}, Ignored("wrong currency")),
+        ("payment_intent.succeeded", {**INTENT, "status": "processing"}, Ignored("unknown payment status")),
+        (
+            "payment_intent.succeeded",
+            {**INTENT, "amount_received": 0},
+            Ignored("no id, or an amount that is not whole cents in range"),
+        ),
+        (
+            "payment_intent.succeeded",
+            {**INTENT, "metadata": {**SESSION["metadata"], "auto_topup": "x"}},
+            Ignored("unknown user or attempt"),
+        ),
+        (
+            "payment_intent.payment_failed",
+            {**INTENT, "last_payment_error": ERROR},
+            Declined(ATTEMPT, "pi_1", "expired_card"),
+        ),
+        ("payment_intent.payment_failed", INTENT, Declined(ATTEMPT, "pi_1", "card_declined")),
+        ("payment_intent.payment_failed", {**INTENT, "metadata": {}}, Recorded("the payment failed")),
+        (
+            "setup_intent.succeeded",
+            SETUP,
+            SaveCard(USER, WALLET, "cus_1", "pm_1", False, datetime(2026, 11, 22, 12, tzinfo=UTC)),
+        ),
+        ("setup_intent.succeeded", {**SETUP, "metadata": {}}, Ignored("another product's card")),
+        (
+            "setup_intent.succeeded",
+            {**SETUP, "customer": None},
+            Ignored("no user, customer or payment method, or neither of the modes"),
+        ),
         ("payment_intent.payment_failed", {"id": "pi_1"}, Recorded("the payment failed")),
         ("charge.refunded", CHARGE, TakeBack(claim(CHARGE, "charge"))),
         ("refund.created", REFUND, TakeBack(claim(REFUND, "refund"))),
@@ -208,13 +268,29 @@ def test_no_odd_metadata_credits(field: str, value: Any) -> None:
         assert UUID(about["metadata"][field]) if field != "farebox" else value == "1"
 
 
+@given(st.sampled_from([*INTENT]), anything)
+def test_no_odd_field_of_an_intent_credits(field: str, value: Any) -> None:
+    decision = decide(event("payment_intent.succeeded", {**INTENT, field: value}), live=False)
+    if isinstance(decision, Credit) and value != INTENT[field]:
+        assert field in ("id", "amount", "amount_received")
+        assert field != "amount_received" or decision.amount_nanos == value * CENT > 0
+
+
+@pytest.mark.parametrize("created", [None, "now", -1, 1e9, True, 1 << 60])
+def test_a_card_that_was_saved_at_no_time_is_not_saved(created: Any) -> None:
+    assert decide(event("setup_intent.succeeded", SETUP, created=created), live=False) == Ignored("no time")
+
+
 @given(st.sampled_from(EVENT_TYPES), anything, st.none() | st.booleans())
 def test_no_odd_object_credits_or_raises(kind: str, about: Any, live: bool | None) -> None:
     for odd in (event(kind, {}, data=about), event(kind, {}, data={"object": about})):
         assert isinstance(decide(odd, live), Ignored | Recorded)
 
 
-@given(st.sampled_from(EVENT_TYPES), st.dictionaries(st.sampled_from([*SESSION, *REFUND, *CHARGE]), anything))
+@given(
+    st.sampled_from(EVENT_TYPES),
+    st.dictionaries(st.sampled_from([*SESSION, *REFUND, *CHARGE, *INTENT, *SETUP]), anything),
+)
 def test_no_odd_mixture_credits_or_raises(kind: str, fields: dict[str, Any]) -> None:
     decision = decide(event(kind, fields), live=False)
     assert not isinstance(decision, Credit)

@@ -1,6 +1,6 @@
 import pytest
 
-from accounts.stripe.webhook import Mode, mode_of
+from accounts.stripe.webhook import Mode, is_live, mode_of
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,4 @@ from accounts.stripe.webhook import Mode, mode_of
 )
 def test_a_key_says_what_it_is_for(key: str | None, mode: Mode | None) -> None:
     assert mode_of(key) == mode
+    assert is_live(key) == {"live": True, "test": False, None: None}[mode]

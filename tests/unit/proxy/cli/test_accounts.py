@@ -1,51 +1,17 @@
-"""What is typed for keys, credits and tokens; what they do is in tests/integration/test_accounts_*.py."""
+"""What is typed for credits and tokens; what they do is in tests/integration/test_accounts_*.py."""
 
 import json
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import UUID
 
-import click
 import jwt
 import pytest
 from click.testing import CliRunner, Result
 
 from accounts.errors import NotConfigured
-from accounts.keys import ApiKey
-from proxy.cli.accounts import Duration, _key_line, credits, token
+from proxy.cli.accounts import credits, token, user_id
 
 SECRET = "s" * 32
 USER = "00000000-0000-0000-0000-000000000007"
-KEY = ApiKey(UUID(int=1), "pp_live-AAAAAAA", "mine", 60, 1000, True, None, datetime(2026, 1, 1, tzinfo=UTC), None)
-
-
-@pytest.mark.parametrize(
-    ("text", "duration"),
-    [
-        ("90s", timedelta(seconds=90)),
-        ("15m", timedelta(minutes=15)),
-        ("1h", timedelta(hours=1)),
-        ("30d", timedelta(days=30)),
-    ],
-)
-def test_a_duration(text: str, duration: timedelta) -> None:
-    assert Duration().convert(text, None, None) == duration
-    assert Duration().convert(duration, None, None) == duration
-
-
-@pytest.mark.parametrize("text", ["", "h", "1", "1.5h", "-1h", "1w", "1 h", "999999d", "²h"])
-def test_no_duration(text: str) -> None:
-    with pytest.raises(click.BadParameter):
-        Duration().convert(text, None, None)
-
-
-def test_a_key_in_one_line_never_the_key_itself() -> None:
-    line = _key_line(KEY)
-    assert str(KEY.id) in line and "pp_live-AAAAAAA…" in line
-    assert "active" in line and "60/min 1000/day" in line and "never used" in line and line.endswith("mine")
-    used = replace(KEY, is_active=False, last_used_at=datetime(2026, 2, 3, 4, 5, tzinfo=UTC))
-    assert "revoked" in _key_line(used) and "2026-02-03 04:05" in _key_line(used)
 
 
 def mint(config: Path, *arguments: str) -> Result:
@@ -73,3 +39,16 @@ def test_a_balance_below_nothing_is_refused_before_anybody_is_asked() -> None:
     arguments = ["set", "--user", USER, "--amount", "-0.000000001", "--description", "x", "--config", "/no/such/file"]
     result = CliRunner().invoke(credits, arguments)
     assert result.exit_code == 2 and "must not be negative" in result.output
+
+
+def test_the_id_of_a_user_whose_provider_has_no_uuids() -> None:
+    arguments = ["--issuer", "https://tenant.auth0.com/", "--subject", "auth0|6553da60a54af58e29493993"]
+    assert CliRunner().invoke(user_id, arguments).output == "b7a1352f-86f1-5f6a-bb1e-288fbfb23ab7\n"
+    said = CliRunner().invoke(user_id, [*arguments, "--json"])
+    assert json.loads(said.output) == {"user_id": "b7a1352f-86f1-5f6a-bb1e-288fbfb23ab7"}
+
+
+@pytest.mark.parametrize(("issuer", "subject", "wrong"), [("", "a", "issuer"), ("i", "é", "subject")])
+def test_no_id_for_what_no_token_may_say(issuer: str, subject: str, wrong: str) -> None:
+    said = CliRunner().invoke(user_id, ["--issuer", issuer, "--subject", subject])
+    assert said.exit_code == 2 and f"--{wrong}" in said.output

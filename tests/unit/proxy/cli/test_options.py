@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +15,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.money import MAX_NANOS, to_decimal
-from proxy.cli.options import LOCAL_CONFIG, Dollars, Moment, config_option, json_dollars, print_result, run
+from proxy.cli.options import (
+    LOCAL_CONFIG,
+    Dollars,
+    Duration,
+    Moment,
+    config_option,
+    json_dollars,
+    operator,
+    print_result,
+    run,
+)
 
 
 @click.command()
@@ -103,3 +114,31 @@ def test_a_commands_coroutine_is_run() -> None:
         return 7
 
     assert run(work()) == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "duration"),
+    [
+        ("90s", timedelta(seconds=90)),
+        ("15m", timedelta(minutes=15)),
+        ("1h", timedelta(hours=1)),
+        ("30d", timedelta(days=30)),
+    ],
+)
+def test_a_duration(text: str, duration: timedelta) -> None:
+    assert Duration().convert(text, None, None) == duration
+    assert Duration().convert(duration, None, None) == duration
+
+
+@pytest.mark.parametrize("text", ["", "h", "1", "1.5h", "-1h", "1w", "1 h", "999999d", "²h"])
+def test_no_duration(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        Duration().convert(text, None, None)
+
+
+def test_who_types_is_named_by_the_system_and_not_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USER", "somebody-else")
+    monkeypatch.setenv("LOGNAME", "somebody-else")
+    assert operator() == f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_001)
+    assert operator() == "cli:4000000001"

@@ -51,6 +51,13 @@ async def test_anything_else_is_not_found(raw: bytes) -> None:
     is_failure(await answer_to(raw), 404, "not_found")
 
 
+@pytest.mark.parametrize("raw", [get("/api/ai-api/nothing"), post("/api/ai-api/keys", b"{}")])
+async def test_what_is_not_found_among_account_routes_is_said_in_their_shape(raw: bytes) -> None:
+    answer = await answer_to(raw)
+    assert (answer.status, set(answer.json()), answer.json()["code"]) == (404, {"error", "code"}, "not_found")
+    assert UUID(answer.headers["x-request-id"]).version == 7
+
+
 @pytest.mark.parametrize(
     "raw",
     [
@@ -91,6 +98,17 @@ async def test_a_connection_serves_one_request_after_another() -> None:
         await client.ask(get("/nowhere"))
         client.transport.written.clear()
         assert (await client.ask(get("/hello"))).status == 200
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /hello HTTP/1.1\r\nHost: farebox\r\nX-"], ids=["nothing", "half a head"])
+async def test_who_does_not_finish_a_request_is_not_waited_for_for_ever(
+    begun: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.http.server._KEEP_ALIVE_S", 0.05)
+    async with connected(ROUTES, LISTEN) as client:
+        client.send(begun)
+        await until(lambda: client.transport.is_closed)
+    assert not client.transport.written
 
 
 async def test_a_client_that_leaves_cancels_its_handler() -> None:

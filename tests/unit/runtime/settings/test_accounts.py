@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from runtime.settings import Identity, Stripe
+from runtime.settings import Identity, KeyPolicy, Stripe
 
 
 @pytest.mark.parametrize(
@@ -105,3 +105,38 @@ def test_people_are_sent_back_to_an_address(url: str) -> None:
         Stripe.model_validate({"success_url": url})
     back = "https://h/a?b={CHECKOUT_SESSION_ID}#c"
     assert Stripe.model_validate({"cancel_url": back}).cancel_url == back
+
+
+def test_authorized_parties_are_one_or_several() -> None:
+    assert Identity.model_validate({"authorized_parties": "shop"}).authorized_parties == ("shop",)
+    assert Identity.model_validate({"authorized_parties": ["a", "b"]}).authorized_parties == ("a", "b")
+    assert Identity().authorized_parties == ()
+
+
+@pytest.mark.parametrize("given", ["", [""], 7, ["x"] * 33])
+def test_a_party_that_nobody_can_be_is_refused(given: object) -> None:
+    with pytest.raises(ValidationError):
+        Identity.model_validate({"authorized_parties": given})
+
+
+def test_keys_are_bounded_in_number_and_free_in_what_nobody_set() -> None:
+    policy = KeyPolicy()
+    assert (policy.max_keys_per_user, policy.max_rotation_grace_s) == (100, 604_800)
+    assert (policy.max_tokens_per_minute, policy.max_concurrent_requests) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"max_tokens_per_minute": 0},
+        {"max_tokens_per_minute": 100_000_001},
+        {"max_concurrent_requests": 0},
+        {"max_concurrent_requests": 100_001},
+        {"max_keys_per_user": 0},
+        {"max_rotation_grace_s": -1},
+        {"max_rotation_grace_s": 365 * 86_400 + 1},
+    ],
+)
+def test_a_bound_that_no_key_could_keep_is_refused(given: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        KeyPolicy.model_validate(given)

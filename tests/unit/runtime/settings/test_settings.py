@@ -42,3 +42,18 @@ def test_a_section_without_a_value_has_its_defaults() -> None:
 def test_an_unknown_setting_is_refused_even_without_a_value() -> None:
     with pytest.raises(ValidationError, match="extra_forbidden"):
         Listen.model_validate({"prot": None})
+
+
+def test_administrators_have_a_port_of_their_own_or_none() -> None:
+    assert Listen().admin is None
+    admin = Listen.model_validate({"port": 8080, "admin": {"port": 8081}}).admin
+    assert admin is not None and (admin.host, admin.port) == ("127.0.0.1", 8081), (
+        "not reachable from elsewhere unless asked"
+    )
+    Listen.model_validate({"port": 0, "admin": {"port": 0}})  # the system finds two that differ
+
+
+@pytest.mark.parametrize("admin", [{}, {"port": 8080}, {"port": 8080, "host": "10.0.0.1"}, {"port": -1}, {"prot": 1}])
+def test_a_port_for_administrators_that_is_none_is_refused(admin: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Listen.model_validate({"port": 8080, "admin": admin})

@@ -1,0 +1,57 @@
+"""Where a serving process listens: at one port, or at two, of which one is for administrators only.
+
+Both are closed together: while one waited for what runs, the other would go on taking more.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import structlog
+from aiohttp import web
+
+from proxy.backends import StartError
+from proxy.drain import Drain
+from proxy.http.routes import Table
+from proxy.http.server import HttpServer
+from runtime.settings import Listen
+
+log = structlog.get_logger("farebox.listeners")
+
+
+async def listen(
+    stack: AsyncExitStack, settings: Listen, table: Table, admin_table: Table, drain: Drain, *, reuse_port: bool
+) -> str:
+    """The public address; `admin_table` is served where `settings.admin` says, or nowhere. `stack` drains and closes.
+
+    Raises StartError.
+    """
+    listeners = _Listeners(settings, drain, reuse_port)
+    stack.push_async_callback(listeners.close)
+    if settings.admin is not None:
+        address = await listeners.open("listen.admin", settings.admin.host, settings.admin.port, admin_table)
+        log.info("serving_admin", address=address)
+    return await listeners.open("listen", settings.host, settings.port, table)
+
+
+class _Listeners:
+    def __init__(self, settings: Listen, drain: Drain, reuse_port: bool) -> None:
+        self._settings = settings
+        self._drain = drain
+        self._reuse_port = reuse_port
+        self._runners: list[web.ServerRunner] = []
+
+    async def open(self, setting: str, host: str, port: int, table: Table) -> str:
+        """The address that is listened at; `setting` names what in the configuration said so."""
+        server = HttpServer(table, self._settings, self._drain)
+        runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=self._settings.shutdown_timeout_s)
+        await runner.setup()
+        self._runners.append(runner)
+        try:
+            await web.TCPSite(runner, host, port, reuse_port=self._reuse_port or None).start()
+        except OSError as error:
+            raise StartError(f"{setting}: cannot listen on {host} port {port} ({error.strerror or error})") from error
+        found_host, found_port = runner.addresses[0][:2]
+        return f"http://{f'[{found_host}]' if ':' in str(found_host) else found_host}:{found_port}"
+
+    async def close(self) -> None:
+        await asyncio.gather(*(runner.cleanup() for runner in self._runners))

@@ -1,0 +1,100 @@
+"""One port or two, on real sockets: each with its own paths, both closed together."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import aiohttp
+import pytest
+from aiohttp import web
+from structlog.testing import capture_logs
+
+from proxy.backends import StartError
+from proxy.drain import Drain
+from proxy.http.answers import json_response
+from proxy.listeners import listen
+from runtime.settings import AdminListen, Listen
+from tests.support.asking import begin
+from tests.support.waiting import until
+
+ONE = Listen(port=0)
+TWO = Listen(port=0, admin=AdminListen(port=0))
+
+
+class Rooms:
+    """Two tables, `/public` and `/admin`; `/slow` of both waits for `go`."""
+
+    def __init__(self) -> None:
+        self.go = asyncio.Event()
+        self.waiting = 0
+        self.drain = Drain()
+        self.public = {("GET", "/public"): self.hello, ("GET", "/slow"): self.slow}
+        self.admin = {("GET", "/admin"): self.hello, ("GET", "/slow"): self.slow}
+
+    async def hello(self, _request: web.BaseRequest) -> web.StreamResponse:
+        return json_response(200, [], b'"hello"')
+
+    async def slow(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.waiting += 1
+        await self.go.wait()
+        return await self.hello(request)
+
+    async def open(self, stack: AsyncExitStack, settings: Listen) -> tuple[str, str]:
+        """The two addresses; the second is empty where there is one."""
+        with capture_logs() as logs:
+            address = await listen(stack, settings, self.public, self.admin, self.drain, reuse_port=False)
+        return address, next((line["address"] for line in logs if line["event"] == "serving_admin"), "")
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
+        yield session
+
+
+async def status(http: aiohttp.ClientSession, url: str) -> int:
+    async with http.get(url) as answer:
+        return answer.status
+
+
+async def test_each_path_is_at_its_port(http: aiohttp.ClientSession) -> None:
+    async with AsyncExitStack() as stack:
+        public, admin = await Rooms().open(stack, TWO)
+        found = {
+            url: await status(http, url) for port in (public, admin) for url in (f"{port}/public", f"{port}/admin")
+        }
+    assert found == {f"{public}/public": 200, f"{public}/admin": 404, f"{admin}/public": 404, f"{admin}/admin": 200}
+
+
+async def test_without_a_second_port_nobody_listens_for_administrators(http: aiohttp.ClientSession) -> None:
+    async with AsyncExitStack() as stack:
+        public, admin = await Rooms().open(stack, ONE)
+        assert (await status(http, f"{public}/public"), admin) == (200, "")
+
+
+async def test_both_stop_taking_requests_at_once_and_finish_what_they_have(http: aiohttp.ClientSession) -> None:
+    rooms, stack = Rooms(), AsyncExitStack()
+    public, admin = await rooms.open(stack, TWO)
+    running = [begin(status(http, f"{port}/slow")) for port in (public, admin)]
+    await until(lambda: rooms.waiting == 2)
+    closing = begin(stack.aclose())
+    await until(lambda: rooms.drain.is_draining)
+    for port in (public, admin):
+        with pytest.raises(aiohttp.ClientConnectorError):
+            async with aiohttp.ClientSession() as newcomer:
+                await status(newcomer, f"{port}/slow")
+    assert not closing.done() and not any(task.done() for task in running)
+    rooms.go.set()
+    assert await asyncio.gather(*running) == [200, 200]
+    await closing
+
+
+@pytest.mark.parametrize("which", ["listen", "listen.admin"])
+async def test_a_port_that_is_taken_is_said_by_its_setting(which: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = Listen(port=port) if which == "listen" else Listen(port=0, admin=AdminListen(port=port))
+        async with AsyncExitStack() as stack:
+            with pytest.raises(StartError, match=rf"^{which}: cannot listen on 127\.0\.0\.1 port {port} "):
+                await Rooms().open(stack, settings)
