@@ -15,6 +15,8 @@ import bcrypt
 KEY_CHARS = 40
 PREFIX_CHARS = 15
 _RANDOM_BYTES = 24
+# keys.bcrypt_cost goes no higher: 1.6 s of a core.
+MAX_BCRYPT_COST = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,19 @@ def hash_key(key: str, cost: int) -> str:
 
 
 def matches_hash(key: str, key_hash: str) -> bool:
-    """Slow on purpose: call it in a thread. A stored hash that is none matches nothing."""
+    """Slow on purpose: call it in a thread. A stored hash that is none matches nothing.
+
+    Nor does one of a cost that no configuration allows: whoever wrote it, checking it would take a thread for days.
+    """
+    if not _is_payable(key_hash):
+        return False
     try:
         return bcrypt.checkpw(key.encode(), key_hash.encode())
     except ValueError:
         return False
+
+
+def _is_payable(key_hash: str) -> bool:
+    """`$2b$10$…`: the number is the cost, each more twice the work."""
+    _, _, cost, *_ = [*key_hash.split("$"), "", "", ""]
+    return cost.isascii() and cost.isdecimal() and int(cost) <= MAX_BCRYPT_COST

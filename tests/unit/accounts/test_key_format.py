@@ -101,3 +101,9 @@ def test_what_is_no_hash_matches_nothing(text: str) -> None:
 @pytest.mark.parametrize("text", ["$2b$10$", "$2b$99$" + "a" * 53, "$2b$04$" + "é" * 53, "$2b$04$" + "a" * 20])
 def test_what_is_almost_a_hash_matches_nothing(text: str) -> None:
     assert not matches_hash(FORMAT.mint(), text)
+
+
+def test_a_hash_that_would_take_days_is_not_computed() -> None:
+    key = FORMAT.mint()
+    costly = hash_key(key, LOWEST_COST).replace("$2b$04$", "$2b$31$")
+    assert not matches_hash(key, costly)
