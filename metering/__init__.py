@@ -1,10 +1,17 @@
 """What was used, what it costs, whether there is room.
 
-usage       tokens in disjoint buckets, and who counted them
-sse         bytes split anywhere -> events
-chat        where a chat completion says what it used, and what we add to be told
-tap         reads along, alters nothing but what we caused, ends in a Usage
-estimate    request -> upper bound of tokens, for the hold
+usage       what was used, in disjoint buckets
+reading     what a server says of it, in its own overlapping terms -> usage
+formats/    the wire formats: how a request asks, where an answer says what it used
+endpoints   which format stands behind which route
+kinds       what each kind of server does with what it is asked: a table
+injection   what we add to a request to be told; removal takes it out of the answer again
+sse, framing   bytes split anywhere -> events
+tap         reads along, alters nothing but what we caused, ends in a reading
+text        what was said, kept for the case that nobody reports
+tokenizers/ counting it
+outcome     what an ended request comes to, and who counted it
+estimate/   request -> upper bound of what it may use, for the hold
 pricing     price sheet, Usage x price -> nano-dollars
 bucket      a token bucket as integer arithmetic: the reference model of the Lua
 budget      what a key spent per day, month and in total: the reference model of the Lua

@@ -1,7 +1,7 @@
-"""The tap: reads along as bytes pass, and ends in a reading of what was used.
+"""The tap: reads along as bytes pass, and ends in a tally of what was used.
 
 An ordinary chunk costs a few scans for short words and no JSON. A tap alters nothing, with one exception: where we
-asked for usage and the client did not, `StreamTap` gives back the bytes without what that added. Only then does it
+asked for a count and the client did not, `StreamTap` gives back the bytes without what that added. Only then does it
 hold anything back, and then only an event that has not ended yet.
 """
 
@@ -10,119 +10,207 @@ from dataclasses import dataclass, field
 from json import JSONDecoder
 from typing import Any
 
-from metering.chat import ChunkReading, read_answer, without_null_usage
-from metering.sse import data_of, split_events
-from metering.usage import Reading, read_openai_usage
+import orjson
 
-# A usage chunk is under 2 KiB in every dialect known; an event longer than this is content and passes unread.
+from metering.formats import audio, chat
+from metering.formats.format import SAYS_NOTHING, Said, WireFormat
+from metering.framing import SSE, Framing
+from metering.injection import NOTHING_REMOVED, Removal
+from metering.reading import NOTHING, Reading, Tally
+from metering.removal import OWN_NULL, OWN_RUNNING, OWN_TIMINGS, without
+from metering.text import TextKeeper, Texts
+
+# A usage event is under 2 KiB in every dialect known; an event longer than this is content and passes unread. Only the
+# last one of a format that says everything in it may be longer (Responses).
 MAX_EVENT_BYTES = 64 << 10
 # Answers longer than this (long log-probabilities, base64 media) are read from their end only.
 MAX_ANSWER_BYTES = 8 << 20
 _ANSWER_TAIL_BYTES = 64 << 10
 
-_CHUNK_MARK = b'"choices"'
-_COMPACT_NULL = b',"usage":null'
-# The brace before the end of an event closes the chunk itself: this null is the chunk's own. OpenAI's is the last but
-# one, before a string of random length (`obfuscation`).
-_OWN_NULL = re.compile(rb',"usage":null(?=(?:,"\w+":"\w*")?\}\n\n)')
 _USAGE_KEY = b'"usage"'
-_READABLE = (_USAGE_KEY, b'"error"', b"[DONE]")
+_TIMINGS_KEY = b'"timings"'
+_NO_CHOICES = b'"choices":[]'
+_COMPACT_NULL = b',"usage":null'
 _DONE = b"[DONE]"
 
 
 @dataclass(slots=True)
 class StreamTap:
-    """Reads a chat completion's event stream. `remove_usage`: we asked for usage, the client did not."""
+    """Reads a stream of events. `keeps_text`: what is said is kept to be counted, until the server turns out to count
+    along, or, where it is not `trusts_counts`, to the end.
+    """
 
-    remove_usage: bool
-    reading: Reading = field(default_factory=Reading)
-    chunks_seen: int = 0
+    wire: WireFormat = chat.FORMAT
+    framing: Framing = SSE
+    removal: Removal = NOTHING_REMOVED
+    keeps_text: bool = False
+    trusts_counts: bool = True
+    tally: Tally = field(default_factory=Tally)
     is_done: bool = False
+    is_finished: bool = False
     has_error: bool = False
+    counts_along: bool = False
+    _keeper: TextKeeper | None = None
     _rest: bytes = b""
     _is_oversize: bool = False
-    _cut_mark: bytes = b""
+    _oversize_tail: bytes = b""
+    _running: bytes = b""
+
+    def __post_init__(self) -> None:
+        if self.keeps_text:
+            self._keeper = TextKeeper(self.wire, self.framing, self.tally.is_single)
 
     def feed(self, data: bytes) -> bytes:
         """Take what arrived, give back what goes to the client now."""
-        self._count_chunks(data)
-        is_whole = not self._rest and not self._is_oversize and data.endswith(b"\n\n")
+        if self._keeper is not None:
+            self._keeper.feed(data)
+        is_whole = not self._rest and not self._is_oversize and data.endswith(self.framing.end)
         if is_whole and len(data) <= MAX_EVENT_BYTES:
             passed = self._pass_ordinary(data)
             if passed is not None:
                 return passed
         kept = self._read_events(data)
-        return kept if self.remove_usage else data
+        return kept if self.removal else data
 
     def finish(self) -> bytes:
         """The stream ended: read what is left of an event nobody closed, and let it go."""
         rest, self._rest = self._rest, b""
-        if not rest or self._is_oversize:
-            return rest if self.remove_usage else b""
-        kept = self._read_event(rest)
-        return kept if self.remove_usage else b""
+        kept = rest if not rest or self._is_oversize else self._read_event(rest)
+        self._read_running()
+        return kept if self.removal else b""
 
-    def _count_chunks(self, data: bytes) -> None:
-        seen = self._cut_mark + data
-        self.chunks_seen += seen.count(_CHUNK_MARK)
-        self._cut_mark = b"" if data.endswith(b"\n") else seen[1 - len(_CHUNK_MARK) :]
+    @property
+    def reading(self) -> Reading:
+        self._read_running()
+        return self.tally.reading
+
+    def texts(self) -> Texts:
+        """What was said, if it was kept."""
+        return self._keeper.finish() if self._keeper is not None else Texts()
 
     def _pass_ordinary(self, data: bytes) -> bytes | None:
-        """Whole events that say nothing to the meter, without parsing; None if they must be read."""
-        if b'"error"' in data or _DONE in data:
+        """Whole events that say nothing new to the meter, without parsing; None if they must be read."""
+        if _DONE in data:
             return None
-        keys = data.count(_USAGE_KEY)
-        if keys == 0:
+        telling = []
+        for mark in self.wire.marks:  # a comprehension would cost as much again
+            if mark in data:
+                telling.append(mark)  # noqa: PERF401
+        if not telling:
             return data
-        if not self.remove_usage:
-            return data if keys == data.count(_COMPACT_NULL) else None
-        kept, removed = _OWN_NULL.subn(b"", data)
-        return kept if removed == keys else None
+        if telling == [_USAGE_KEY]:
+            return self._pass_usage(data)
+        if telling == [_TIMINGS_KEY] and self.removal.timings:
+            return self._pass_counted(data, _TIMINGS_KEY, OWN_TIMINGS)
+        return None
+
+    def _pass_usage(self, data: bytes) -> bytes | None:
+        """Chunks with `"usage":null`, or with a running count that a later one will replace."""
+        keys = data.count(_USAGE_KEY)
+        if keys == data.count(_COMPACT_NULL):
+            if not self.removal.nulls:
+                return data
+            kept, removed = OWN_NULL.subn(b"", data)
+            return kept if removed == keys else None
+        if self.removal.running and self.tally.is_single and _NO_CHOICES not in data:
+            return self._pass_counted(data, _USAGE_KEY, OWN_RUNNING)
+        return None
+
+    def _pass_counted(self, data: bytes, key: bytes, own: re.Pattern[bytes]) -> bytes | None:
+        """Only the last of these counts matters: it is read when somebody asks."""
+        kept, removed = own.subn(b"", data)
+        if removed != data.count(key):
+            return None
+        self._running = data
+        self._server_counts()
+        return kept
+
+    def _server_counts(self) -> None:
+        self.counts_along = True
+        if self.trusts_counts:
+            self._keeper = None
+
+    def _read_running(self) -> None:
+        data, self._running = self._running, b""
+        if data:
+            events, _ = self.framing.split(data)
+            self._note(self._said(self.framing.data_of(events[-1])))
 
     def _read_events(self, data: bytes) -> bytes:
-        events, rest = split_events(self._rest + data if self._rest else data)
+        events, rest = self.framing.split(self._rest + data if self._rest else data)
         kept = [self._read_event(event) for event in events]
         if self._is_oversize or len(rest) > MAX_EVENT_BYTES:
             self._is_oversize = True
             # line ends stay: they may be the first half of the blank line that ends the event
-            passed = rest.rstrip(b"\r\n")
+            passed = rest.rstrip(self.framing.line_ends) if self.framing.line_ends else rest
             kept.append(passed)
+            self._oversize_tail = (self._oversize_tail + passed)[-_ANSWER_TAIL_BYTES:]
             rest = rest[len(passed) :]
         self._rest = rest
         return b"".join(kept)
 
     def _read_event(self, event: bytes) -> bytes:
-        was_oversize, self._is_oversize = self._is_oversize, False
-        if was_oversize or len(event) > MAX_EVENT_BYTES or not any(mark in event for mark in _READABLE):
+        if self._is_oversize or len(event) > MAX_EVENT_BYTES:
+            self._read_oversize(self._oversize_tail + event)
+            self._is_oversize, self._oversize_tail = False, b""
             return event
-        data = data_of(event)
+        if _DONE not in event and not any(mark in event for mark in self.wire.marks):
+            return event
+        data = self.framing.data_of(event)
         if data.startswith(_DONE):
             self.is_done = True
             return event
-        said = read_answer(data)
-        return event if said is None else self._note(event, said)
+        said = self._said(data)
+        self._note(said)
+        return self._without_what_we_asked_for(event, said) if self.removal else event
 
-    def _note(self, event: bytes, said: ChunkReading) -> bytes:
-        self.reading = self.reading.updated(said.usage)
+    def _read_oversize(self, event: bytes) -> None:
+        """The end of an event that is too long to be parsed: a whole answer, in the last event of some formats."""
+        if self.wire.ends_long and _USAGE_KEY in event[-_ANSWER_TAIL_BYTES:]:
+            self._note(Said(usage=usage_in_tail(event[-_ANSWER_TAIL_BYTES:], self.wire)))
+            self.is_finished = True
+
+    def _said(self, data: bytes) -> Said:
+        fields = json_object(data)
+        return SAYS_NOTHING if fields is None else self.wire.read(fields)
+
+    def _note(self, said: Said) -> None:
+        self._read_running()  # what was said before goes before
+        self.tally.note(said.usage, said.choice)
+        if self.tally.counts_along:
+            self._server_counts()
         self.has_error = self.has_error or said.is_error
-        if not self.remove_usage:
-            return event
+        self.is_finished = self.is_finished or said.is_finish
+        self.is_done = self.is_done or said.is_end
+
+    def _without_what_we_asked_for(self, event: bytes, said: Said) -> bytes:
+        removal = self.removal
         if said.is_usage_only:
-            return b""
-        return without_null_usage(event) if said.has_null_usage else event
+            return b"" if removal.usage_chunk else event
+        fields = json_object(self.framing.data_of(event))
+        if fields is None:
+            return event
+        if "usage" in fields and (removal.nulls if fields["usage"] is None else removal.running):
+            event = without(event, "usage", self.framing.data_of)
+        if removal.timings and "timings" in fields and not said.is_finish:
+            event = without(event, "timings", self.framing.data_of)
+        return event
 
 
 @dataclass(slots=True)
 class AnswerTap:
-    """Reads an answer that is one JSON object. Bytes pass as they are; a bounded part is kept to be read.
+    """Reads an answer that is one JSON object, or subtitles, or sound. A bounded part is kept to be read.
 
     `text_bytes`: what could not be read as JSON and must be taken for text, in bytes.
     """
 
-    reading: Reading = field(default_factory=Reading)
+    wire: WireFormat = chat.FORMAT
+    is_text: bool = True
     has_error: bool = False
-    choices: Any = None
+    is_finished: bool = False
     text_bytes: int = 0
+    reading: Reading = NOTHING
+    _texts: Texts = field(default_factory=Texts)
     _seen_bytes: int = 0
     _parts: list[bytes] = field(default_factory=list)
     _size: int = 0
@@ -139,31 +227,52 @@ class AnswerTap:
 
     def finish(self) -> bytes:
         body = b"".join(self._parts)
+        self._parts = []
         if self._is_tail:
-            self.reading = usage_in_tail(body)
-            self.text_bytes = self._seen_bytes
-        elif (said := read_answer(body.strip())) is not None:
-            self.reading, self.has_error, self.choices = said.usage, said.is_error, said.choices
-        else:
-            self.text_bytes = self._seen_bytes
+            self.reading = usage_in_tail(body, self.wire)
+            self.text_bytes = self._seen_bytes if self.is_text else 0
+        elif (fields := json_object(body.strip())) is not None:
+            said = self.wire.read(fields)
+            self.reading, self.has_error, self.is_finished = said.usage, said.is_error, True
+            self._texts.add(self.wire, body.strip())
+        elif self.is_text:
+            self._read_text(body)
         return b""
+
+    def texts(self) -> Texts:
+        return self._texts
+
+    def _read_text(self, body: bytes) -> None:
+        self.text_bytes = self._seen_bytes
+        if self.wire is audio.TRANSCRIPTION:
+            self.reading = audio.read_subtitles(body.decode("utf-8", "replace"))
 
 
 Tap = StreamTap | AnswerTap
 
+
+def json_object(data: bytes) -> dict[str, Any] | None:
+    """None if it is anything else: `[DONE]`, a comment, another tongue."""
+    try:
+        fields = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return fields if isinstance(fields, dict) else None
+
+
 _LAST_USAGE = re.compile(rb'.*(?<!\\)"usage"\s*:\s*', re.DOTALL)
 
 
-def usage_in_tail(tail: bytes) -> Reading:
+def usage_in_tail(tail: bytes, wire: WireFormat = chat.FORMAT) -> Reading:
     """The last `"usage": {…}` in the end of a JSON text.
 
     Inside a JSON string a quote is escaped: without a backslash before it, what is found is the key.
     """
     match = _LAST_USAGE.match(tail)
     if match is None:
-        return Reading()
+        return NOTHING
     try:
         usage, _ = JSONDecoder().raw_decode(tail[match.end() :].decode("utf-8", "replace"))
     except (ValueError, RecursionError):
-        return Reading()
-    return read_openai_usage(usage)
+        return NOTHING
+    return wire.read({"usage": usage}).usage

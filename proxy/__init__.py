@@ -2,8 +2,13 @@
 
     exchange      the state machine of a request: from admission on, exactly one settlement
     gateway       its interpreter: one request from its first byte to its settlement
+    admitting     the desk before it: whose key, what for, at which price, is there room
+    asking        a request, parsed and checked, and what goes upstream for it
     relay         upstream bytes -> tap -> client, with back-pressure
-    chat_request  a chat completion, parsed and checked
+    recording     an ended call -> its settlement, counted first where nobody reported (counting, remote_counting)
+    leaving       a client that left: is the rest of its answer worth reading?
+    questions     which upstreams refuse to be asked for usage
+    error_shapes  a failure in the words of OpenAI, Anthropic or Ollama
     keys          presented key -> who it is: LRU -> Redis -> Postgres -> bcrypt
     prices        the price sheet in force, read again when Postgres announces a change
     routing       model -> upstream
@@ -14,6 +19,7 @@
 
     http/         the leg to the client
     upstream/     the leg to the LLM server
+    gateway_api, account_api   the routes of programs and of people, wired
     app, workers  the composition root; several processes on one port
     listeners     one port for all, or another for administrators
     smoke/        `farebox smoke`: the whole flow against a running deployment

@@ -12,7 +12,7 @@ from ledger.balances import StateMirror
 from ledger.postgres import Store
 from ledger.redis_store import RedisStore
 from proxy import redis_client
-from runtime.postgres import UNAVAILABLE, Pool, create_pool
+from runtime.postgres import UNAVAILABLE, Pool, close_pool, create_pool
 from runtime.settings import AccountsConfig, Database
 
 _START_TIMEOUT_S = 10.0
@@ -42,7 +42,7 @@ async def open_backends(
         redis = redis_client.connect(config.redis.url.get_secret_value(), timeout_s)
         stack.push_async_callback(redis.aclose)
         pool = await open_pool(config.database, application_name)
-        stack.push_async_callback(pool.close)
+        stack.push_async_callback(close_pool, pool)
         await _must_answer(redis)
         store = Store(pool)
         url = config.database.url.get_secret_value()

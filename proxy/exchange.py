@@ -1,10 +1,12 @@
 """The state machine of one request and its response. No I/O, no clock: events in, commands out.
 
 Theory of operation. Nothing is owed until a hold is placed. From `ADMITTED` on, exactly one `SETTLE` or `RELEASE` is
-commanded, whatever happens and in whatever order: that is the law the tests hold the table to. An answer is first
-collected (`ADMITTED`): as long as not a byte of it has gone to the client, a failing upstream costs nothing and is
-answered with a clean error. Once bytes flow (`RELAYING`), what was delivered is settled, whoever ended it. `CLOSED`
-swallows what comes late: a connection lost after the end, a cancellation during a failure.
+commanded, whatever happens and in whatever order: that is the law the tests hold the table to. Until the request is
+`SENT` an end costs nothing. An answer is first collected (`WAITING`): as long as not a byte of it has gone to the
+client, a failing upstream costs nothing and is answered with a clean error; a client that leaves pays for the prompt,
+which is being read by then. Once bytes flow (`RELAYING`), what was delivered is settled, whoever ended it. Where the
+answer is worth reading to its end without a client (`DRAINING`), it is. `CLOSED` swallows what comes late: a connection
+lost after the end, a cancellation during a failure.
 
 `RELEASE` lets the hold go and records the request at no cost; `SETTLE` records it with its usage.
 """
@@ -15,8 +17,10 @@ from enum import Enum, auto
 class State(Enum):
     RECEIVED = auto()  # a request; nobody knows yet whose
     KNOWN = auto()  # the key is good; room is being asked for
-    ADMITTED = auto()  # a hold is placed; the upstream works; the client has seen nothing
+    ADMITTED = auto()  # a hold is placed; the upstream is being reached
+    WAITING = auto()  # the upstream works; the client has seen nothing
     RELAYING = auto()  # bytes of the answer flow to the client
+    DRAINING = auto()  # the client is gone; the answer is read for what it says of usage
     CLOSED = auto()
 
 
@@ -24,11 +28,14 @@ class Event(Enum):
     VERIFIED = auto()  # the key belongs to somebody
     REFUSED = auto()  # a bad key, a bad body, no model, no room
     HOLD_PLACED = auto()
+    SENT = auto()  # the upstream has the request
     ANSWER_BEGUN = auto()  # a good status, and the answer is to be relayed as it comes
     ANSWER_COMPLETE = auto()  # the last byte of a good answer
     ANSWER_REFUSED = auto()  # the upstream's own refusal (4xx), complete
     UPSTREAM_FAILED = auto()  # refused, silent, broken, cut
     CLIENT_LEFT = auto()
+    CLIENT_LEFT_READ_ON = auto()  # the same, and the answer is to be read to its end
+    DRAINED_ENOUGH = auto()  # that took too long
 
 
 class Command(Enum):
@@ -38,11 +45,13 @@ class Command(Enum):
     BEGIN_ANSWER = auto()  # status and headers
     FINISH_ANSWER = auto()  # the rest of it, or the whole where nothing was begun
     SEND_ERROR_EVENT = auto()  # the last event of a stream that cannot go on
+    READ_ON = auto()  # without a client, within bounds
     ABORT_UPSTREAM = auto()
     SETTLE = auto()
     RELEASE = auto()
 
 
+_CUT = (State.CLOSED, (Command.ABORT_UPSTREAM, Command.SETTLE))
 TRANSITIONS: dict[tuple[State, Event], tuple[State, tuple[Command, ...]]] = {
     (State.RECEIVED, Event.VERIFIED): (State.KNOWN, (Command.ASK_FOR_ROOM,)),
     (State.RECEIVED, Event.REFUSED): (State.CLOSED, (Command.ANSWER_FAILURE,)),
@@ -51,14 +60,23 @@ TRANSITIONS: dict[tuple[State, Event], tuple[State, tuple[Command, ...]]] = {
     (State.KNOWN, Event.REFUSED): (State.CLOSED, (Command.ANSWER_FAILURE,)),
     # admission itself lets go of a hold that was placed for a caller who no longer waits
     (State.KNOWN, Event.CLIENT_LEFT): (State.CLOSED, ()),
-    (State.ADMITTED, Event.ANSWER_BEGUN): (State.RELAYING, (Command.BEGIN_ANSWER,)),
-    (State.ADMITTED, Event.ANSWER_COMPLETE): (State.CLOSED, (Command.SETTLE, Command.FINISH_ANSWER)),
-    (State.ADMITTED, Event.ANSWER_REFUSED): (State.CLOSED, (Command.RELEASE, Command.FINISH_ANSWER)),
+    (State.ADMITTED, Event.SENT): (State.WAITING, ()),
     (State.ADMITTED, Event.UPSTREAM_FAILED): (State.CLOSED, (Command.RELEASE, Command.ANSWER_FAILURE)),
     (State.ADMITTED, Event.CLIENT_LEFT): (State.CLOSED, (Command.ABORT_UPSTREAM, Command.RELEASE)),
+    (State.WAITING, Event.ANSWER_BEGUN): (State.RELAYING, (Command.BEGIN_ANSWER,)),
+    (State.WAITING, Event.ANSWER_COMPLETE): (State.CLOSED, (Command.SETTLE, Command.FINISH_ANSWER)),
+    (State.WAITING, Event.ANSWER_REFUSED): (State.CLOSED, (Command.RELEASE, Command.FINISH_ANSWER)),
+    (State.WAITING, Event.UPSTREAM_FAILED): (State.CLOSED, (Command.RELEASE, Command.ANSWER_FAILURE)),
+    (State.WAITING, Event.CLIENT_LEFT): _CUT,
+    (State.WAITING, Event.CLIENT_LEFT_READ_ON): (State.DRAINING, (Command.READ_ON,)),
     (State.RELAYING, Event.ANSWER_COMPLETE): (State.CLOSED, (Command.SETTLE, Command.FINISH_ANSWER)),
     (State.RELAYING, Event.UPSTREAM_FAILED): (State.CLOSED, (Command.SETTLE, Command.SEND_ERROR_EVENT)),
-    (State.RELAYING, Event.CLIENT_LEFT): (State.CLOSED, (Command.ABORT_UPSTREAM, Command.SETTLE)),
+    (State.RELAYING, Event.CLIENT_LEFT): _CUT,
+    (State.RELAYING, Event.CLIENT_LEFT_READ_ON): (State.DRAINING, (Command.READ_ON,)),
+    (State.DRAINING, Event.ANSWER_COMPLETE): (State.CLOSED, (Command.SETTLE,)),
+    (State.DRAINING, Event.UPSTREAM_FAILED): (State.CLOSED, (Command.SETTLE,)),
+    (State.DRAINING, Event.DRAINED_ENOUGH): _CUT,
+    (State.DRAINING, Event.CLIENT_LEFT): _CUT,
 }
 
 

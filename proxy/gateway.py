@@ -1,41 +1,44 @@
 """One request from its first byte to its settlement: the interpreter of the exchange's commands.
 
-`Call.run` reads as the request goes: verify, read, price, hold, send, relay, settle. What happens is told to the
-`Exchange`; what it commands is done here, and nowhere else is anything settled or let go.
+`Call.run` reads as the request goes: admit, send, relay, settle. What happens is told to the `Exchange`; what it
+commands is done here, and nowhere else is anything settled or let go.
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 from aiohttp import web
 
-from ledger.entries import UsageEntry
-from ledger.money import MAX_NANOS, format_dollars
-from metering.admission import Admission, Decision, Limits, LimitsUnavailable, Settlement
-from metering.estimate import bound
-from metering.model import Outcome
-from metering.policy import Use
-from metering.pricing import Price, worst_cost_nanos
-from proxy import chat_request, refusals
+from ledger.money import format_dollars
+from metering.admission import Decision
+from metering.endpoints import Endpoint
+from metering.formats.format import Ask
+from metering.framing import Framing
+from metering.injection import Outgoing
+from metering.kinds import OnClientLeft
+from metering.reading import Tally
+from metering.tap import AnswerTap, StreamTap, Tap
+from proxy import refusals
+from proxy.admitting import Desk
 from proxy.drain import Drain
+from proxy.error_shapes import ErrorShape, body_of, last_event, shape_of
 from proxy.exchange import Command, Event, Exchange, State
 from proxy.failures import Failure
 from proxy.http import client_stream, headers
 from proxy.http.answers import failure_response, whole_response
-from proxy.http.body import presented_key, read_body
-from proxy.http.client_address import client_address
-from proxy.keys import Identity, KeyVerifier
-from proxy.prices import PriceBook
+from proxy.leaving import Drains
+from proxy.questions import Questions, is_about_our_question
+from proxy.recording import Recorder, Recording
 from proxy.relay import Relay, Signal
-from proxy.routing import Route, Routes
-from proxy.settlement import Admitted, Ending, charged_entry, ended_how, free_entry
+from proxy.settlement import CLIENT_LEFT, DRAINED, Admitted, Ending, ended_how
 from proxy.upstream.errors import UpstreamError
 from proxy.upstream.pool import UpstreamRequest
 from runtime.clock import monotonic_ms, wall_ms
-from runtime.coalesce import Overloaded
 from runtime.ids import new_request_id
 from runtime.settings import Listen
+from runtime.tasks import TaskSet
 
 log = structlog.get_logger("farebox.gateway")
 
@@ -48,36 +51,37 @@ _SERVICE_UNAVAILABLE = 503
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """What every call needs."""
+    """What every call needs. `tasks`: answers that are read on without a client."""
 
-    verifier: KeyVerifier
-    limits: Limits
-    prices: PriceBook
-    routes: Routes
+    desk: Desk
+    recorder: Recorder
     listen: Listen
     drain: Drain
+    questions: Questions = field(default_factory=Questions)
+    drains: Drains = field(default_factory=Drains)
+    tasks: TaskSet = field(default_factory=TaskSet)
 
-    async def chat_completions(self, request: web.BaseRequest) -> web.StreamResponse:
-        return await Call(self, request, "/chat/completions").run()
+    async def serve(self, endpoint: Endpoint, request: web.BaseRequest) -> web.StreamResponse:
+        return await Call(self, request, endpoint).run()
 
 
 class Call:
-    """One request; `path` is what follows the upstream's base path."""
+    """One request to one of the gateway's routes."""
 
-    def __init__(self, gateway: Gateway, request: web.BaseRequest, path: str) -> None:
+    def __init__(self, gateway: Gateway, request: web.BaseRequest, endpoint: Endpoint) -> None:
         self._gateway = gateway
         self._request = request
-        self._path = path
+        self._endpoint = endpoint
         self._exchange = Exchange()
         self._request_id = new_request_id(wall_ms())
         self._began_ms = monotonic_ms()
         self._decision: Decision | None = None
         self._admitted: Admitted | None = None
-        self._relay = Relay(remove_usage=False)
+        self._sent: Outgoing | None = None
+        self._relay = Relay(_no_tap)
         self._response: web.StreamResponse | None = None
         self._client: client_stream.ClientStream | None = None
-        self._entry: UsageEntry | None = None
-        self._settled: asyncio.Future[int] | None = None
+        self._recording: Recording | None = None
 
     async def run(self) -> web.StreamResponse:
         try:
@@ -86,7 +90,7 @@ class Call:
         except Failure as failure:
             return await self._fail(failure)
         except (asyncio.CancelledError, ConnectionError):
-            self._on(Event.CLIENT_LEFT, self._cut_short())
+            self._leave()
             raise
         except Exception as error:
             log.error("call_failed", request_id=str(self._request_id), exc_info=error)
@@ -96,80 +100,61 @@ class Call:
     # RECEIVED and KNOWN: nothing is owed
 
     async def _admit(self) -> Admitted:
-        gateway = self._gateway
-        identity = await gateway.verifier.verify(presented_key(self._request.headers))
+        desk = self._gateway.desk
+        identity = await desk.identify(self._request)
         self._on(Event.VERIFIED)
-        raw = await read_body(self._request, gateway.listen.max_body_bytes, gateway.listen.body_timeout_s)
-        chat = chat_request.parse(raw)
-        route, price = self._route_and_price(chat.model)
-        limit = bound(chat.fields, route.settings.max_output_tokens)
-        hold_nanos = min(worst_cost_nanos(limit.input_tokens, limit.output_tokens, price), MAX_NANOS)
-        tokens = limit.input_tokens + limit.output_tokens
-        decision = await self._ask_for_room(identity, hold_nanos, tokens, chat.model)
-        if decision.outcome is not Outcome.ADMITTED:
-            raise refusals.of_decision(decision, hold_nanos, tokens)
-        self._on(Event.HOLD_PLACED)
-        return Admitted(
-            self._request_id,
-            identity,
-            chat,
-            f"/v1{self._path}",
-            route,
-            price,
-            headers.client_request_id(self._request.raw_headers),
-        )
-
-    def _route_and_price(self, model: str) -> tuple[Route, Price]:
-        route = self._gateway.routes.for_model(model)
-        if route is None:
-            raise Failure("model_not_found", "The model does not exist.", "model")
-        price = self._gateway.prices.in_force(model)
-        if price is None:
-            raise Failure("model_not_priced", "The model has no price.", "model")
-        return route, price
-
-    async def _ask_for_room(self, identity: Identity, hold_nanos: int, tokens: int, model: str) -> Decision:
-        request = self._request
-        ip = client_address(request.remote, request.raw_headers, self._gateway.listen.trusted_proxies)
-        use = Use(model, f"/v1{self._path}", ip)
-        try:
-            decision = await self._gateway.limits.admit(
-                Admission(self._request_id, identity.key_id, identity.wallet_id, hold_nanos, tokens, use)
-            )
-        except LimitsUnavailable as error:
-            raise refusals.of_limits(error) from error
-        if decision.outcome not in (Outcome.UNKNOWN_KEY, Outcome.KEY_REFUSED):
+        wanted = await desk.read(self._request, self._endpoint)
+        decision = await desk.ask_for_room(self._request, self._request_id, identity, wanted)
+        if not refusals.is_about_the_key(decision):
             self._decision = decision
-        return decision
+        admitted = desk.admitted(self._request, self._request_id, identity, wanted, decision)
+        self._on(Event.HOLD_PLACED)
+        return admitted
 
-    # ADMITTED and RELAYING: the upstream works
+    # ADMITTED, WAITING and RELAYING: the upstream works
 
     async def _serve(self, admitted: Admitted) -> web.StreamResponse:
         await self._send(admitted)
-        relay = self._relay
         while True:
-            signal = await relay.next_signal()
+            signal = await self._relay.next_signal()
             if signal is Signal.BEGIN:
                 await self._begin()
             elif signal is Signal.CONGESTED:
                 await self._wait_for_client()
             elif signal is Signal.FAILED:
-                assert relay.error is not None
-                raise refusals.of_upstream(relay.error) from relay.error
+                error = self._relay.error
+                assert error is not None
+                raise refusals.of_upstream(error) from error
+            elif self._was_our_question_refused():
+                self._gateway.questions.refused(admitted.route, admitted.asked.ask.model)
+                await self._send(admitted)
             else:
                 return await self._finish()
 
     async def _send(self, admitted: Admitted) -> None:
-        sent = admitted.chat.sent
+        asked, route = admitted.asked, admitted.route
+        may_ask = self._gateway.questions.may_ask(route, asked.ask.model)
+        self._sent = sent = asked.sent(route.kind, may_ask=may_ask)
         passed = headers.to_upstream(
-            self._request.raw_headers, credential=admitted.route.credential, request_id=str(self._request_id)
+            self._request.raw_headers,
+            credential=route.credential,
+            request_id=str(self._request_id),
+            credential_header=route.credential_header,
         )
-        self._relay = relay = Relay(remove_usage=sent.usage_injected)
-        request = UpstreamRequest("POST", self._path, passed, sent.body)
+        trusts_counts = route.on_client_left is not OnClientLeft.ESTIMATE
+        self._relay = relay = Relay(partial(_make_tap, self._endpoint, asked.ask, sent, trusts_counts))
+        path = self._endpoint.upstream_path
+        request = UpstreamRequest("POST", path, passed, sent.body, is_rooted=self._endpoint.is_rooted)
         try:
-            relay.upstream = await admitted.route.pool.send(request, relay)
+            relay.upstream = await route.pool.send(request, relay)
         except UpstreamError as error:
             raise refusals.of_upstream(error) from error
+        if self._exchange.state is State.ADMITTED:
+            self._on(Event.SENT)
+
+    def _was_our_question_refused(self) -> bool:
+        relay, sent = self._relay, self._sent
+        return sent is not None and sent.is_asking and is_about_our_question(relay.status, relay.body)
 
     async def _begin(self) -> None:
         self._on(Event.ANSWER_BEGUN)
@@ -200,15 +185,12 @@ class Call:
         if self._response is not None and self._client is not None:
             await self._client.finish()
             return self._response
-        await self._wait_until_settled()
         passed = headers.to_client(relay.headers, is_edited=False) + self._own_headers()
-        if self._entry is not None:
-            passed.append(("x-farebox-cost", format_dollars(self._entry.cost_nanos)))
+        if self._recording is not None:
+            await self._recording.wait(_SETTLE_WAIT_S)
+            if self._recording.entry is not None:
+                passed.append(("x-farebox-cost", format_dollars(self._recording.entry.cost_nanos)))
         return whole_response(relay.status, passed, relay.body)
-
-    async def _wait_until_settled(self) -> None:
-        if self._settled is not None:
-            await asyncio.wait([self._settled], timeout=_SETTLE_WAIT_S)
 
     async def _fail(self, failure: Failure) -> web.StreamResponse:
         if self._exchange.state in (State.RECEIVED, State.KNOWN):
@@ -217,24 +199,61 @@ class Call:
             status = failure.status if self._response is None else self._relay.status
             self._on(Event.UPSTREAM_FAILED, Ending(failure.code, status, failure.message))
         if self._response is None or self._client is None:
-            return failure_response(failure, self._own_headers())
-        if not self._relay.is_stream:
+            return failure_response(failure, self._own_headers(), body_of(failure, self._shape))
+        framing = self._relay.framing
+        if framing is None:
             # a body cut short must not look whole
             self._hang_up()
             raise ConnectionAbortedError("the answer broke off")
-        # half an event is on its way already: a blank line keeps ours from becoming part of it
-        self._client.write(failure.event() if self._relay.is_between_events else b"\n\n" + failure.event())
+        between = self._relay.is_between_events
+        self._client.write(last_event(failure, self._shape, framing, is_between_events=between))
         await self._client.finish()
         return self._response
 
-    def _cut_short(self) -> Ending:
+    # the client is gone
+
+    def _leave(self) -> None:
+        """The answer is cut, or read on for what it says of usage."""
         if self._gateway.drain.is_cutting:
-            return Ending("shutdown", self._relay.status or _SERVICE_UNAVAILABLE)
-        return Ending("client_left", _CLIENT_CLOSED_REQUEST)
+            self._on(Event.CLIENT_LEFT, Ending("shutdown", self._relay.status or _SERVICE_UNAVAILABLE))
+            return
+        wait_s = None
+        if self._admitted is not None and self._exchange.state in (State.WAITING, State.RELAYING):
+            wait_s = self._gateway.drains.reads_on_s(self._admitted.route, self._relay.tap)
+        if wait_s is None or self._admitted is None:
+            self._on(Event.CLIENT_LEFT, Ending(CLIENT_LEFT, _CLIENT_CLOSED_REQUEST))
+            return
+        self._on(Event.CLIENT_LEFT_READ_ON)
+        self._gateway.tasks.spawn(self._read_on(self._admitted, wait_s), name="read-on")
+
+    async def _read_on(self, admitted: Admitted, wait_s: float) -> None:
+        ending = Ending(CLIENT_LEFT, _CLIENT_CLOSED_REQUEST)
+        with self._gateway.drain, self._gateway.drains.reading(admitted.route):
+            try:
+                async with asyncio.timeout(wait_s):
+                    while (signal := await self._relay.next_signal()) not in (Signal.END, Signal.FAILED):
+                        pass
+            except TimeoutError:
+                self._on(Event.DRAINED_ENOUGH, ending)
+            except asyncio.CancelledError:
+                self._on(Event.CLIENT_LEFT, Ending("shutdown", _CLIENT_CLOSED_REQUEST))
+                raise
+            else:
+                is_whole = signal is Signal.END and self._relay.is_good and not self._relay.tap.has_error
+                if is_whole:
+                    self._on(Event.ANSWER_COMPLETE, Ending(DRAINED, _CLIENT_CLOSED_REQUEST))
+                else:
+                    self._on(Event.UPSTREAM_FAILED, ending)
 
     def _hang_up(self) -> None:
         if self._request.transport is not None:
             self._request.transport.abort()
+
+    # what the client is told about itself
+
+    @property
+    def _shape(self) -> ErrorShape:
+        return shape_of(self._endpoint.wire)
 
     def _own_headers(self) -> list[tuple[str, str]]:
         own = [("x-request-id", str(self._request_id))]
@@ -250,45 +269,32 @@ class Call:
         for command in self._exchange.on(event):
             if command is Command.ABORT_UPSTREAM:
                 self._relay.abort()
-            elif command is Command.SETTLE:
+            elif command is Command.READ_ON:
+                self._relay.read_on()
+            elif command in (Command.SETTLE, Command.RELEASE):
                 assert self._admitted is not None and ending is not None
-                self._record(charged_entry(self._admitted, ending, self._relay.tap, self._duration_ms()))
-            elif command is Command.RELEASE:
-                assert self._admitted is not None and ending is not None
-                self._record(free_entry(self._admitted, ending, self._duration_ms()))
+                self._record(command, self._admitted, ending)
 
-    def _duration_ms(self) -> int:
-        return monotonic_ms() - self._began_ms
-
-    def _record(self, entry: UsageEntry) -> None:
-        self._entry = entry
-        settlement = Settlement(
-            entry.request_id,
-            entry.api_key_id,
-            entry.wallet_id,
-            entry.cost_nanos,
-            entry.to_json(),
-            tokens=entry.all_input_tokens + entry.all_output_tokens,
-        )
-        try:
-            self._settled = self._gateway.limits.settle(settlement)
-        except Overloaded:
-            log.error("settlement_lost", request_id=str(entry.request_id), cost_nanos=entry.cost_nanos)
-        log_request(entry)
+    def _record(self, command: Command, admitted: Admitted, ending: Ending) -> None:
+        recorder, duration_ms = self._gateway.recorder, monotonic_ms() - self._began_ms
+        has_answer = self._relay.status == 0 or self._relay.is_good
+        if command is Command.RELEASE or not has_answer:
+            self._recording = recorder.free(admitted, ending, duration_ms)
+            return
+        is_estimate = ending.status == _CLIENT_CLOSED_REQUEST and not ending.is_complete
+        trusts_running = not (is_estimate and admitted.route.on_client_left is OnClientLeft.ESTIMATE)
+        tap = self._relay.tap
+        self._recording = recorder.charge(admitted, ending, tap, duration_ms, trusts_running=trusts_running)
 
 
-def log_request(entry: UsageEntry) -> None:
-    log.info(
-        "request",
-        request_id=str(entry.request_id),
-        key_id=str(entry.api_key_id),
-        model=entry.model,
-        endpoint=entry.endpoint,
-        status=entry.status_code,
-        end_reason=entry.end_reason,
-        usage_source=entry.usage_source,
-        input_tokens=entry.all_input_tokens,
-        output_tokens=entry.all_output_tokens,
-        cost_nanos=entry.cost_nanos,
-        duration_ms=entry.response_time_ms,
-    )
+def _make_tap(
+    endpoint: Endpoint, ask: Ask, sent: Outgoing, trusts_counts: bool, content_type: bytes, framing: Framing | None
+) -> Tap:
+    if framing is None:
+        return AnswerTap(endpoint.wire, is_text=not content_type.startswith((b"audio/", b"image/")))
+    tally = Tally(ask.candidates, ask.prompts)
+    return StreamTap(endpoint.wire, framing, sent.removal, keeps_text=True, trusts_counts=trusts_counts, tally=tally)
+
+
+def _no_tap(_: bytes, __: Framing | None) -> Tap:
+    raise AssertionError("nothing was sent, so nothing answers")

@@ -41,6 +41,11 @@ def of_decision(decision: Decision, hold_nanos: int, tokens: int = 0) -> Failure
             return _of_rates(decision, tokens)
 
 
+def is_about_the_key(decision: Decision) -> bool:
+    """Is the key no good? Then nothing is told of what it may do."""
+    return decision.outcome in (Outcome.UNKNOWN_KEY, Outcome.KEY_REFUSED)
+
+
 def _of_rates(decision: Decision, tokens: int) -> Failure:
     match decision.outcome:
         case Outcome.OVER_MINUTE:

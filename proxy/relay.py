@@ -6,9 +6,11 @@ an ordinary chunk wakes nobody.
 """
 
 import asyncio
+from collections.abc import Callable
 from enum import Enum, auto
 
-from metering.tap import AnswerTap, StreamTap, Tap
+from metering.framing import Framing, framing_of
+from metering.tap import AnswerTap, Tap
 from proxy.http.client_stream import ClientStream
 from proxy.upstream.connection import ResponseHandle
 from proxy.upstream.errors import UpstreamError, UpstreamProtocolError
@@ -16,6 +18,8 @@ from proxy.upstream.errors import UpstreamError, UpstreamProtocolError
 # Answers up to this size are complete before they are begun, and can carry their cost in a header.
 COLLECT_BYTES = 1 << 20
 _BLANK_LINES = (b"\n\n", b"\r\n\r\n", b"\r\r")
+# The content type of an answer, and its framing if it is a stream of events -> what reads along.
+MakeTap = Callable[[bytes, Framing | None], Tap]
 
 
 class Signal(Enum):
@@ -28,8 +32,8 @@ class Signal(Enum):
 class Relay:
     """The sink of one response. Callbacks come from the upstream connection; `next_signal` is the handler's side."""
 
-    def __init__(self, *, remove_usage: bool) -> None:
-        self._remove_usage = remove_usage
+    def __init__(self, make_tap: MakeTap) -> None:
+        self._make_tap = make_tap
         self._client: ClientStream | None = None
         self._collected: list[bytes] = []
         self._collected_bytes = 0
@@ -38,29 +42,33 @@ class Relay:
         self._has_asked_to_begin = False
         self._is_paused = False
         self._last = b""
+        self._is_deaf = False
         self.upstream: ResponseHandle | None = None
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.tap: Tap = AnswerTap()
         self.error: UpstreamError | None = None
-        self.is_stream = False
+        self.framing: Framing | None = None
 
     # the upstream's side
 
     def on_headers(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         self.status = status
         self.headers = headers
-        is_events = any(n == b"content-type" and v.lower().startswith(b"text/event-stream") for n, v in headers)
-        if is_events and self.is_good:
-            self.is_stream = True
-            self.tap = StreamTap(self._remove_usage)
+        if not self.is_good:
+            return
+        content_type = next((value for name, value in headers if name == b"content-type"), b"")
+        self.framing = framing_of(content_type)
+        self.tap = self._make_tap(content_type, self.framing)
+        if self.is_stream or _is_sound_as_it_comes(content_type, headers):
             self._ask_to_begin()
 
     def on_body(self, data: bytes) -> None:
         out = self.tap.feed(data)
         client = self._client
         if client is None:
-            self._collect(out)
+            if not self._is_deaf:
+                self._collect(out)
             return
         client.write(out)
         self._last = out or self._last
@@ -86,9 +94,15 @@ class Relay:
         return 200 <= self.status < 300
 
     @property
+    def is_stream(self) -> bool:
+        """Is it a good answer, in events?"""
+        return self.framing is not None
+
+    @property
     def is_between_events(self) -> bool:
         """Did what went to the client end with a whole event?"""
-        return not self._last or self._last.endswith(_BLANK_LINES)
+        ends = _BLANK_LINES if self.framing is None or self.framing.line_ends else (b"\n",)
+        return not self._last or self._last.endswith(ends)
 
     @property
     def body(self) -> bytes:
@@ -118,6 +132,12 @@ class Relay:
         if self.upstream is not None:
             self.upstream.resume_reading()
 
+    def read_on(self) -> None:
+        """The client is gone, and what comes is read for its usage alone."""
+        self._client, self._is_deaf = None, True
+        self._collected.clear()
+        self.resume()
+
     def abort(self) -> None:
         """The client left: let the upstream know at once."""
         if self.upstream is not None:
@@ -127,7 +147,8 @@ class Relay:
 
     def _collect_or_write(self, data: bytes) -> None:
         if self._client is None:
-            self._collect(data)
+            if not self._is_deaf:
+                self._collect(data)
         else:
             self._client.write(data)
 
@@ -161,3 +182,8 @@ class Relay:
         self._signals.append(signal)
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
+
+
+def _is_sound_as_it_comes(content_type: bytes, headers: list[tuple[bytes, bytes]]) -> bool:
+    """Speech of unknown length is being made while it is sent, and listened to."""
+    return content_type.startswith(b"audio/") and all(name != b"content-length" for name, _ in headers)

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from metering.kinds import KINDS, Kind, OnClientLeft
 from proxy.upstream.pool import UpstreamPool
 from runtime.settings import Upstream
 
 ANY_MODEL = "*"
+_CREDENTIAL_HEADERS = {"anthropic": b"x-api-key", "azure": b"api-key"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +17,21 @@ class Route:
 
     settings: Upstream
     pool: UpstreamPool
+
+    @property
+    def kind(self) -> Kind:
+        return KINDS[self.settings.kind]
+
+    @property
+    def on_client_left(self) -> OnClientLeft:
+        """What the operator says, or what is right for this kind of server."""
+        wanted = self.settings.on_client_left
+        return self.kind.on_client_left if wanted == "default" else OnClientLeft(wanted)
+
+    @property
+    def credential_header(self) -> bytes:
+        """Anthropic and Azure take a key by a header of their own."""
+        return _CREDENTIAL_HEADERS.get(self.kind.name, b"authorization")
 
     @property
     def credential(self) -> str | None:

@@ -6,18 +6,20 @@ from uuid import UUID
 
 from ledger.entries import UsageEntry, UsageSource
 from ledger.money import MAX_NANOS
-from metering.outcome import resolve
 from metering.pricing import Price, cost_nanos
 from metering.tap import StreamTap, Tap
 from metering.usage import Usage
-from proxy.chat_request import ChatRequest
+from proxy.asking import Asked
 from proxy.keys import Identity
 from proxy.routing import Route
 
 COMPLETED = "completed"
 # Some servers never say [DONE]; what they reported before they closed is their final word all the same.
 ENDED_WITHOUT_DONE = "ended_without_done"
-_WHOLE = (COMPLETED, ENDED_WITHOUT_DONE)
+CLIENT_LEFT = "client_left"
+# The client left, and the rest was read for what it said of usage.
+DRAINED = "client_left_drained"
+_WHOLE = (COMPLETED, ENDED_WITHOUT_DONE, DRAINED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Admitted:
 
     request_id: UUID
     identity: Identity
-    chat: ChatRequest
+    asked: Asked
     endpoint: str
     route: Route
     price: Price
@@ -41,6 +43,15 @@ class Ending:
     status: int
     message: str | None = None
 
+    @property
+    def is_clients_doing(self) -> bool:
+        return self.reason == CLIENT_LEFT
+
+    @property
+    def is_complete(self) -> bool:
+        """Did all come that there was to come?"""
+        return self.reason in _WHOLE
+
 
 def ended_how(tap: Tap) -> str:
     """Why an answer that came to its end did so."""
@@ -51,22 +62,23 @@ def ended_how(tap: Tap) -> str:
     return COMPLETED
 
 
-def charged_entry(admitted: Admitted, ending: Ending, tap: Tap, duration_ms: int) -> UsageEntry:
-    """Something was delivered: usage at the price in force at admission."""
-    usage, source = resolve(admitted.chat.fields, tap, is_complete=ending.reason in _WHOLE)
+def charged_entry(
+    admitted: Admitted, ending: Ending, usage: Usage, source: UsageSource, duration_ms: int
+) -> UsageEntry:
+    """Something was used: at the price in force at admission. Nothing was: recorded, and free."""
     cost = 0 if source == "none" else min(cost_nanos(usage, admitted.price), MAX_NANOS)
     return _entry(admitted, ending, usage, source, cost, duration_ms)
 
 
 def free_entry(admitted: Admitted, ending: Ending, duration_ms: int) -> UsageEntry:
-    """Nothing was delivered: recorded, and free."""
+    """Nothing was sent, or nothing came of it: recorded, and free."""
     return _entry(admitted, ending, Usage(), "none", 0, duration_ms)
 
 
 def _entry(
     admitted: Admitted, ending: Ending, usage: Usage, source: UsageSource, cost: int, duration_ms: int
 ) -> UsageEntry:
-    metadata: dict[str, Any] = {"stream": admitted.chat.is_stream, "upstream": admitted.route.settings.name}
+    metadata: dict[str, Any] = {"stream": admitted.asked.ask.is_stream, "upstream": admitted.route.settings.name}
     if admitted.client_request_id is not None:
         metadata["client_request_id"] = admitted.client_request_id
     return UsageEntry(
@@ -75,7 +87,7 @@ def _entry(
         wallet_id=admitted.identity.wallet_id,
         api_key_id=admitted.identity.key_id,
         pricing_id=admitted.price.pricing_id,
-        model=admitted.chat.model,
+        model=admitted.asked.ask.model,
         endpoint=admitted.endpoint,
         input_tokens=usage.input_tokens,
         cached_input_tokens=usage.cached_input_tokens,

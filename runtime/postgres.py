@@ -1,5 +1,6 @@
 """Connections to Postgres, every wait bounded."""
 
+import asyncio
 from typing import TypeAlias
 
 import asyncpg
@@ -10,6 +11,7 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 CONNECT_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 3.0
 IDLE_CONNECTION_LIFETIME_S = 60.0
 # A process that is stopped in the middle of a transaction (SIGSTOP, a frozen node) must not keep wallets locked.
 IDLE_IN_TRANSACTION_MS = 15_000
@@ -57,3 +59,12 @@ async def create_pool(
             "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_MS),
         },
     )
+
+
+async def close_pool(pool: Pool) -> None:
+    """Says goodbye on every connection; to a server that does not answer any more, not for long."""
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()

@@ -17,6 +17,7 @@ from proxy.workers import supervise
 from runtime import logs
 from runtime.config import load, load_as
 from runtime.settings import Config, DatabaseConfig
+from runtime.simulator.kinds import Kind
 from runtime.simulator.server import run as run_simulator
 from runtime.simulator.settings import DEFAULT_MODEL, DEFAULT_TOKENS, SimulatorSettings
 
@@ -111,12 +112,19 @@ def check_config(config: Path, as_json: bool) -> None:
 @click.option("--tokens", type=click.IntRange(1, 1_000_000), default=DEFAULT_TOKENS, show_default=True)
 @click.option("--chunk-delay-ms", type=click.FloatRange(0, 60_000), default=0.0, show_default=True)
 @click.option("--api-key", envvar="SIMULATOR_API_KEY", help="Let in only who presents this.")
+@click.option(
+    "--kind",
+    type=click.Choice([kind.value for kind in Kind]),
+    default=Kind.GENERIC.value,
+    show_default=True,
+    help="Whose server to pose as.",
+)
 def simulate(
-    host: str, port: int, models: tuple[str, ...], tokens: int, chunk_delay_ms: float, api_key: str | None
+    host: str, port: int, models: tuple[str, ...], tokens: int, chunk_delay_ms: float, api_key: str | None, kind: str
 ) -> None:
     """The simulated LLM server on its own."""
     logs.configure("info")
-    settings = SimulatorSettings(host, port, models, tokens, chunk_delay_ms, api_key)
+    settings = SimulatorSettings(host, port, models, tokens, chunk_delay_ms, api_key, kind=Kind(kind))
     try:
         run_simulator(settings)
     except OSError as error:

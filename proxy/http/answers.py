@@ -25,8 +25,10 @@ def whole_response(status: int, headers: HeaderList, body: bytes) -> web.Respons
     return response
 
 
-def failure_response(failure: Failure, own_headers: HeaderList) -> web.Response:
-    return whole_response(failure.status, [_JSON, *own_headers, *failure.headers.items()], failure.body())
+def failure_response(failure: Failure, own_headers: HeaderList, body: bytes | None = None) -> web.Response:
+    """`body`: the failure in the words of another API than OpenAI's."""
+    headers = [_JSON, *own_headers, *failure.headers.items()]
+    return whole_response(failure.status, headers, failure.body() if body is None else body)
 
 
 def json_response(status: int, headers: HeaderList, body: bytes) -> web.Response:

@@ -64,7 +64,13 @@ _CLIENT_PREFIXES_DROPPED = (b"x-ratelimit-", b"anthropic-ratelimit-", b"x-farebo
 MAX_CLIENT_ID_CHARS = 128
 
 
-def to_upstream(raw: Iterable[tuple[bytes, bytes]], *, credential: str | None, request_id: str) -> RawHeaders:
+def to_upstream(
+    raw: Iterable[tuple[bytes, bytes]],
+    *,
+    credential: str | None,
+    request_id: str,
+    credential_header: bytes = b"authorization",
+) -> RawHeaders:
     """The request headers to send on, names in lower case; the upstream is asked not to compress."""
     headers = [(name.lower(), value) for name, value in raw]
     dropped = _NOT_TO_UPSTREAM | _named_in_connection(headers)
@@ -72,7 +78,8 @@ def to_upstream(raw: Iterable[tuple[bytes, bytes]], *, credential: str | None, r
     passed.append((b"accept-encoding", b"identity"))
     passed.append((b"x-request-id", request_id.encode()))
     if credential:
-        passed.append((b"authorization", b"Bearer " + credential.encode()))
+        scheme = b"Bearer " if credential_header == b"authorization" else b""
+        passed.append((credential_header, scheme + credential.encode()))
     return passed
 
 

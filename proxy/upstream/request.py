@@ -46,12 +46,15 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRequest:
-    """One request: `path` is joined to the origin's base path; Host, Connection and Content-Length are ours to set."""
+    """One request: `path` is joined to the origin's base path, unless it `is_rooted`; Host, Connection and
+    Content-Length are ours to set.
+    """
 
     method: str
     path: str
     headers: list[tuple[bytes, bytes]]
     body: bytes = b""
+    is_rooted: bool = False
 
 
 def parse_origin(url: str) -> Origin:
@@ -94,7 +97,7 @@ def encode_head(request: UpstreamRequest, origin: Origin) -> bytes:
     """Request line and headers as they go on the wire. Raises ValueError for anything that could split the message."""
     _refuse_injection(request)
     lines = [
-        f"{request.method} {origin.base_path}{request.path} HTTP/1.1\r\n"
+        f"{request.method} {'' if request.is_rooted else origin.base_path}{request.path} HTTP/1.1\r\n"
         f"host: {origin.authority}\r\nconnection: keep-alive\r\n".encode("ascii")
     ]
     lines += [name + b": " + value + b"\r\n" for name, value in request.headers]

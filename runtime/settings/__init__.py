@@ -11,10 +11,11 @@ Sections are frozen; secrets are `SecretStr`, which prints as stars.
 
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from runtime.settings.accounts import Identity, KeyPolicy, Keys, Stripe
 from runtime.settings.fields import Section
+from runtime.settings.metering import Tokenizers
 from runtime.settings.notices import Notices, Smtp, WebhookEndpoint
 from runtime.settings.servers import AdminListen, Database, Listen, Log, RedisServer
 from runtime.settings.upstream import Upstream, UpstreamKind
@@ -76,4 +77,5 @@ class Config(AccountsConfig):
     stripe: Stripe = Stripe()
     notices: Notices = Notices()
     upstreams: Annotated[tuple[Upstream, ...], AfterValidator(_at_least_one)]
+    tokenizers: Tokenizers = Field(default_factory=dict)
     log: Log = Log()

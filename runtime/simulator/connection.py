@@ -1,12 +1,19 @@
 """One client's connection: requests in, answers out."""
 
 import asyncio
-from typing import cast
+from typing import Any, cast
 
 from runtime.clock import wall_ms
 from runtime.simulator import responses, routes
 from runtime.simulator.chat import ChatAnswer
+from runtime.simulator.dialects.counting import COUNTING, count
+from runtime.simulator.dialects.refusals import shaped
+from runtime.simulator.dialects.reply import Place, check_served, kind_of, locate, reply_to
 from runtime.simulator.errors import Refused
+from runtime.simulator.form import read_form
+from runtime.simulator.kinds import Kind
+from runtime.simulator.performing import perform
+from runtime.simulator.plan import read_object
 from runtime.simulator.reading import Request, RequestReader
 from runtime.simulator.script import Ending, Script, write_script
 from runtime.simulator.sending import Outlet, Playing, reset
@@ -33,6 +40,8 @@ class Connection(asyncio.Protocol):
         self._playing: Playing | None = None
         self._record: Record | None = None
         self._heard = True
+        # All the tokens of an answer that is generated to its end even if its client leaves.
+        self._generated_at_last: int | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one without inheriting from it
@@ -44,6 +53,8 @@ class Connection(asyncio.Protocol):
         if self._playing is not None and self._record is not None:
             self._playing.stop()
             self._playing = None
+            if self._generated_at_last is not None:
+                self._record.completion_tokens = self._generated_at_last
             self._shared.books.close(self._record, State.CLIENT_LEFT)
 
     def eof_received(self) -> bool:
@@ -99,9 +110,7 @@ class Connection(asyncio.Protocol):
         if request.method == b"HEAD":  # answered like a method not allowed; its body would be read as the next answer
             request.close = True
         try:
-            if request.target == routes.CHAT and request.method == b"POST":
-                routes.check_key(request, self._shared.settings)
-                self._complete(request, self._shared.understand(request.body))
+            if request.method == b"POST" and self._generate(request):
                 return
             self._transport.write(routes.answer(request, self._shared.settings, self._shared.books))
         except Refused as refused:
@@ -110,9 +119,29 @@ class Connection(asyncio.Protocol):
         if request.close:
             self._close()
 
+    def _generate(self, request: Request) -> bool:
+        """True for a route that generates or counts tokens; raises Refused."""
+        if request.target == routes.CHAT:
+            routes.check_key(request, self._shared.settings)
+            answer = self._shared.understand(request.body)
+            if answer is not None:
+                self._complete(request, answer)
+                return True
+        place = locate(request.target)
+        if place is None:
+            return False
+        routes.check_key(request, self._shared.settings)
+        raw = _read_body(request)
+        kind = kind_of(place, raw, self._shared.settings)
+        try:
+            self._speak(request, kind, place, raw)
+        except Refused as refused:
+            raise shaped(refused, kind, place.format) from refused
+        return True
+
     def _complete(self, request: Request, answer: ChatAnswer) -> None:
         shared, plan = self._shared, answer.plan
-        record = self._new_record(request, answer)
+        record = self._new_record(request, plan.model, plan.prompt_tokens)
         answer_id, created = shared.new_id(), b"%d" % (wall_ms() // 1_000)
         if answer.instant:
             record.completion_tokens = plan.completion_tokens
@@ -123,18 +152,40 @@ class Connection(asyncio.Protocol):
                 self._close()
             return
         script = write_script(answer, answer_id, created, framed=request.chunks_understood, close=request.close)
-        shared.books.open(record)
+        self._play(record, script, plan.orders.split_bytes)
+
+    def _speak(self, request: Request, kind: Kind, place: Place, raw: dict[str, Any]) -> None:
+        """Answers as a server of that kind does."""
+        check_served(kind, place.format)
+        if place.format in COUNTING:
+            self._transport.write(responses.json_answer(count(kind, place.format, raw), close=request.close))
+            if request.close:
+                self._close()
+            return
+        shared = self._shared
+        reply = reply_to(kind, place, raw, shared.settings, shared.new_id().decode(), wall_ms() // 1_000)
+        record = self._new_record(request, reply.job.model, reply.job.prompt_tokens)
+        record.more = reply.counted()
+        # llama.cpp keeps a request with this header as a session that can be taken up again
+        resumable = kind is Kind.LLAMACPP and request.header(b"x-conversation-id") is not None
+        if reply.job.traits.generates_on or resumable:
+            self._generated_at_last = reply.job.completion_tokens
+        script = perform(reply, framed=request.chunks_understood, close=request.close)
+        self._play(record, script, reply.job.orders.split_bytes)
+
+    def _play(self, record: Record, script: Script, split_bytes: int) -> None:
+        self._shared.books.open(record)
         self._record = record
-        self._outlet = Outlet(shared.loop, self._transport, plan.orders.split_bytes)
-        self._playing = Playing(shared.loop, self._outlet, script, self)
+        self._outlet = Outlet(self._shared.loop, self._transport, split_bytes)
+        self._playing = Playing(self._shared.loop, self._outlet, script, self)
         self._playing.start()
 
-    def _new_record(self, request: Request, answer: ChatAnswer) -> Record:
+    def _new_record(self, request: Request, model: str, prompt_tokens: int) -> Record:
         request_id = request.header(b"x-request-id")
         record = Record(
             None if request_id is None else request_id.decode("latin-1"),
-            answer.plan.model,
-            answer.plan.prompt_tokens,
+            model,
+            prompt_tokens,
             self._shared.same_names(request.headers),
         )
         if self._shared.settings.record_credentials:
@@ -149,7 +200,7 @@ class Connection(asyncio.Protocol):
     def ended(self, script: Script) -> None:
         assert self._record is not None
         self._shared.books.close(self._record, script.state)
-        self._playing = self._outlet = self._record = None
+        self._playing = self._outlet = self._record = self._generated_at_last = None
         match script.ending:
             case Ending.CLOSE:
                 self._close()
@@ -164,3 +215,10 @@ class Connection(asyncio.Protocol):
     def _close(self) -> None:
         self._deaf = True
         self._transport.close()
+
+
+def _read_body(request: Request) -> dict[str, Any]:
+    content_type = request.header(b"content-type") or b""
+    if content_type.startswith(b"multipart/"):
+        return read_form(content_type, request.body)
+    return read_object(request.body)

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.simulator import fields
+from runtime.simulator import details, fields
+from runtime.simulator.details import DEFAULT, Details, read_details
 from runtime.simulator.errors import invalid
-from runtime.simulator.faults import PATH, Fault, read_fault
+from runtime.simulator.faults import DIALECT_FAULTS, PATH, Fault, read_fault
 from runtime.simulator.settings import SimulatorSettings
 
 # Far above what a test or a benchmark orders, far below what would hurt the machine it runs on.
@@ -17,7 +18,8 @@ MAX_SPLIT_BYTES = 1 << 20
 MAX_CONTENT_BYTES = 64 << 20
 MAX_HEADER_BYTES = 1 << 20
 
-FIELDS = frozenset(
+# All that the fast path of a generic chat knows; whatever else is ordered, the dialects do.
+PLAIN_FIELDS = frozenset(
     {
         "tokens",
         "chunk_delay_ms",
@@ -31,6 +33,7 @@ FIELDS = frozenset(
         "content_bytes",
     }
 )
+FIELDS = PLAIN_FIELDS | details.FIELDS | {"after", "after_tokens", "after_bytes"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,15 @@ class Orders:
     big_header_bytes: int = 0
     content_bytes: int | None = None
     fault: Fault | None = None
+    details: Details = DEFAULT
+
+
+def is_plain(raw: object) -> bool:
+    """Whether the field `simulate` orders nothing that only a dialect can do."""
+    if not isinstance(raw, dict):
+        return True
+    fault = raw.get("fault")
+    return raw.keys() <= PLAIN_FIELDS and not (isinstance(fault, str) and fault in DIALECT_FAULTS)
 
 
 def read_orders(raw: object, settings: SimulatorSettings, *, streamed: bool) -> Orders:
@@ -66,6 +78,7 @@ def read_orders(raw: object, settings: SimulatorSettings, *, streamed: bool) -> 
         big_header_bytes=fields.whole(raw, "big_header_bytes", 0, MAX_HEADER_BYTES, path=PATH) or 0,
         content_bytes=_read_content_bytes(raw, streamed=streamed),
         fault=read_fault(raw, streamed=streamed),
+        details=read_details(raw),
     )
 
 

@@ -39,13 +39,17 @@ class Plan:
 
 def read_chat(body: bytes, settings: SimulatorSettings) -> Plan:
     """The plan for the body of a chat completion; raises Refused (400, or 404 for a model it does not serve)."""
-    raw = _read_object(body)
+    return plan_chat(read_object(body), settings)
+
+
+def plan_chat(raw: Mapping[str, Any], settings: SimulatorSettings) -> Plan:
+    """The same for a body that is parsed."""
     streamed = fields.flag(raw, "stream") is True
     include_usage = _read_include_usage(raw.get("stream_options"), streamed=streamed)
-    prompt_tokens = _count_prompt(raw.get("messages"))
+    prompt_tokens = count_messages(raw.get("messages"))
     cap = _read_cap(raw)
     choices = fields.whole(raw, "n", 1, MAX_CHOICES) or 1
-    model = _read_model(raw.get("model"), settings.models)
+    model = read_model(raw.get("model"), settings.models)
     orders = read_orders(raw.get("simulate"), settings, streamed=streamed)
     tokens = orders.tokens if cap is None else min(cap, orders.tokens)
     if tokens * choices > MAX_TOKENS or (orders.content_bytes or 0) * choices > MAX_CONTENT_BYTES:
@@ -62,7 +66,7 @@ def read_chat(body: bytes, settings: SimulatorSettings) -> Plan:
     )
 
 
-def _read_object(body: bytes) -> dict[str, Any]:
+def read_object(body: bytes) -> dict[str, Any]:
     try:
         raw = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -72,7 +76,7 @@ def _read_object(body: bytes) -> dict[str, Any]:
     return raw
 
 
-def _read_model(model: object, models: tuple[str, ...]) -> str:
+def read_model(model: object, models: tuple[str, ...]) -> str:
     if not isinstance(model, str):
         raise invalid("'model' must be a string", "model")
     if model not in models:
@@ -95,7 +99,7 @@ def _read_cap(raw: Mapping[str, Any]) -> int | None:
     return min((cap for cap in given if cap is not None), default=None)
 
 
-def _count_prompt(messages: object) -> int:
+def count_messages(messages: object) -> int:
     if not isinstance(messages, list) or not messages:
         raise invalid("'messages' must be a list with at least one message", "messages")
     return sum(_count_message(message, at) for at, message in enumerate(messages))

@@ -26,10 +26,13 @@ def check_key(request: Request, settings: SimulatorSettings) -> None:
     """Raises Refused (401) unless the request carries the key the server was started with."""
     if settings.api_key is None:
         return
+    key = settings.api_key.encode()
+    if key in (request.header(b"api-key"), request.header(b"x-api-key")):  # as Azure and Anthropic are given theirs
+        return
     given = request.header(b"authorization")
     if given is None:
         raise Refused(401, "You didn't provide an API key.", code="missing_api_key")
-    if given != b"Bearer " + settings.api_key.encode():
+    if given != b"Bearer " + key:
         raise Refused(401, "Incorrect API key provided.", code="invalid_api_key")
 
 

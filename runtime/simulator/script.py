@@ -6,7 +6,7 @@ from typing import Protocol
 
 from runtime.simulator import faults, responses
 from runtime.simulator.chat import ChatAnswer, ChatStream
-from runtime.simulator.errors import error_body
+from runtime.simulator.errors import Refused, error_body
 from runtime.simulator.faults import Fault, FaultKind
 from runtime.simulator.plan import Plan
 from runtime.simulator.totals import State
@@ -81,11 +81,11 @@ def write_script(answer: ChatAnswer, answer_id: bytes, created: bytes, *, framed
     orders, fault = plan.orders, plan.orders.fault
     ending = Ending.CLOSE if close else Ending.KEEP
     if fault is not None and fault.kind in faults.REPLACING:
-        return replace(_replaced(fault, ending), first_delay_ms=orders.first_delay_ms)
+        return replace(replaced(fault, ending), first_delay_ms=orders.first_delay_ms)
     if not plan.streamed:
         connection = responses.CLOSING if close else b""
         data = answer.unstreamed(answer_id, created, connection)
-        script = _unstreamed(data, answer.body_length, plan, ending)
+        script = unstreamed(data, answer.body_length, plan.completion_tokens, fault, ending)
         return replace(script, first_delay_ms=orders.first_delay_ms + orders.chunk_delay_ms * plan.tokens)
     script = _streamed(answer, answer_id, created, ending, framed=framed)
     return replace(script, first_delay_ms=orders.first_delay_ms, step_ms=orders.chunk_delay_ms)
@@ -119,15 +119,14 @@ def _spoiled(stream: ChatStream, fault: Fault, ending: Ending, head: bytes, tail
             event = b"data: %b\n\n" % error
             tail = (responses.frame(event) if framed else event) + tail
         case FaultKind.STALL | FaultKind.CUT | FaultKind.TRUNCATE:
-            ending, tail = _broken(fault.kind), b""
+            ending, tail = broken(fault.kind), b""
         case _:
             assert fault.kind is FaultKind.NO_DONE, fault.kind
     return Script(stream, stop_at, ending, State.FAULTED, head, tail)
 
 
-def _unstreamed(data: bytes, body_length: int, plan: Plan, ending: Ending) -> Script:
+def unstreamed(data: bytes, body_length: int, tokens: int, fault: Fault | None, ending: Ending) -> Script:
     """A truncated answer counts all its tokens: they were generated, only their delivery failed."""
-    fault, tokens = plan.orders.fault, plan.completion_tokens
     if fault is None:
         source = Pieces(data, tokens)
         return Script(source, source.count, ending, State.FINISHED)
@@ -135,14 +134,15 @@ def _unstreamed(data: bytes, body_length: int, plan: Plan, ending: Ending) -> Sc
         source = Pieces(data[: len(data) - (body_length + 1) // 2], tokens)
     else:
         source = Pieces(b"")
-    return Script(source, source.count, _broken(fault.kind), State.FAULTED)
+    return Script(source, source.count, broken(fault.kind), State.FAULTED)
 
 
-def _broken(kind: FaultKind) -> Ending:
+def broken(kind: FaultKind) -> Ending:
     return {FaultKind.STALL: Ending.STALL, FaultKind.CUT: Ending.CUT}.get(kind, Ending.CLOSE)
 
 
-def _replaced(fault: Fault, ending: Ending) -> Script:
+def replaced(fault: Fault, ending: Ending) -> Script:
+    """What comes instead of the answer, in a generic server's shape."""
     close = ending is Ending.CLOSE
     match fault.kind:
         case FaultKind.STATUS:
@@ -160,7 +160,12 @@ def _replaced(fault: Fault, ending: Ending) -> Script:
     return Script(source, source.count, ending, State.FAULTED)
 
 
-def _status_answer(status: int, *, close: bool) -> bytes:
+def refusal(status: int) -> Refused:
+    """The error that was ordered."""
     kind = _ERROR_KINDS.get(status, "server_error" if status >= 500 else "invalid_request_error")
-    body = error_body(f"refused with {status}, as ordered", kind, code="simulated")
-    return responses.whole(status, body, close=close, extra=RETRY_AFTER if status == 429 else b"")
+    return Refused(status, f"refused with {status}, as ordered", code="simulated", kind=kind)
+
+
+def _status_answer(status: int, *, close: bool) -> bytes:
+    extra = RETRY_AFTER if status == 429 else b""
+    return responses.whole(status, refusal(status).body(), close=close, extra=extra)

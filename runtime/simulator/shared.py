@@ -6,7 +6,9 @@ from itertools import count
 from typing import Protocol, TypeVar
 
 from runtime.simulator.chat import ChatAnswer
-from runtime.simulator.plan import read_chat
+from runtime.simulator.kinds import Kind
+from runtime.simulator.orders import is_plain
+from runtime.simulator.plan import plan_chat, read_object
 from runtime.simulator.settings import SimulatorSettings
 from runtime.simulator.totals import Books
 
@@ -52,11 +54,16 @@ class Shared:
     def new_id(self) -> bytes:
         return b"%b%016x" % (self._id_prefix, next(self._ids))
 
-    def understand(self, body: bytes) -> ChatAnswer:
-        """The answer to a body; raises Refused."""
+    def understand(self, body: bytes) -> ChatAnswer | None:
+        """The answer to a body; None if that takes a dialect. Raises Refused."""
+        if self.settings.kind is not Kind.GENERIC:
+            return None
         known = self._known.get(body)
         if known is None:
-            known = ChatAnswer(read_chat(body, self.settings))
+            raw = read_object(body)
+            if not is_plain(raw.get("simulate")):
+                return None
+            known = ChatAnswer(plan_chat(raw, self.settings))
             if known.small and len(body) <= MAX_KNOWN_BYTES:
                 _keep(self._known, body, known)
         return known

@@ -6,6 +6,7 @@ operating system, whether or not anyone reads them.
 """
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -22,7 +23,9 @@ class State(StrEnum):
 
 @dataclass(slots=True, eq=False)
 class Record:
-    """One request. `headers_seen` are header names as received; `authorization` only where it is recorded."""
+    """One request. `headers_seen` are header names as received; `authorization` only where it is recorded. `more` is
+    what a dialect counts besides: parts of the tokens, seconds, characters, images.
+    """
 
     request_id: str | None
     model: str
@@ -31,6 +34,7 @@ class Record:
     authorization: str | None = None
     completion_tokens: int = 0
     state: State = State.RUNNING
+    more: Mapping[str, Any] | None = None
 
     def shown(self, *, credentials: bool) -> dict[str, Any]:
         fields: dict[str, Any] = {
@@ -41,6 +45,9 @@ class Record:
             "state": self.state.value,
             "headers_seen": [name.decode("latin-1").lower() for name in self.headers_seen],
         }
+        fields |= self.more or {}
+        if "reasoning_tokens" in fields:  # they come first, so no more of them are out than tokens at all
+            fields["reasoning_tokens"] = min(fields["reasoning_tokens"], self.completion_tokens)
         return fields | {"authorization": self.authorization} if credentials else fields
 
 

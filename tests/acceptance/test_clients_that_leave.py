@@ -32,7 +32,14 @@ def prompt(name: str) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": "a " * (marked(name) - 4)}]}
 
 
-async def test_before_a_byte_of_a_whole_answer_it_is_free_and_the_server_hears_of_it(
+def assert_prompt_alone(row: dict[str, Any]) -> None:
+    """The server has begun to read it by then, and providers bill that."""
+    assert (row["end_reason"], row["status_code"], row["usage_source"]) == ("client_left", 499, "estimated")
+    assert (row["output_tokens"], row["total_tokens"]) == (0, row["input_tokens"])
+    assert row["cost"] == RATES[TINY].cost(row["input_tokens"], 0) > 0
+
+
+async def test_before_a_byte_of_a_whole_answer_the_prompt_is_paid_and_the_server_hears_of_it(
     call: Caller, office: Office
 ) -> None:
     customer = await office.customer()
@@ -42,14 +49,13 @@ async def test_before_a_byte_of_a_whole_answer_it_is_free_and_the_server_hears_o
     assert (await office.cached(customer))["held"] > 0
     asking.cancel()
     row = await office.only_usage(customer)
-    assert (row["end_reason"], row["status_code"], row["cost"]) == ("client_left", 499, 0)
-    assert (row["usage_source"], row["total_tokens"]) == ("none", 0)
+    assert_prompt_alone(row)
     assert (await call.ended_upstream(str(row["id"])))["state"] == "client_left"
     await office.settled()
-    assert await office.balance_nanos(customer) == customer.start_nanos
+    assert await office.balance_nanos(customer) == customer.start_nanos - row["cost"]
 
 
-async def test_before_the_first_event_of_a_stream_it_is_free(call: Caller, office: Office) -> None:
+async def test_before_the_first_event_of_a_stream_the_prompt_is_paid(call: Caller, office: Office) -> None:
     customer = await office.customer()
     body = chat(simulate={"tokens": 1, "first_delay_ms": 60_000})
     async with call.stream(customer, body) as answer:
@@ -57,7 +63,7 @@ async def test_before_the_first_event_of_a_stream_it_is_free(call: Caller, offic
         answer.close()
     assert (await call.ended_upstream(request_id))["state"] == "client_left"
     row = await office.usage(request_id)
-    assert (row["end_reason"], row["cost"], row["usage_source"]) == ("client_left", 0, "none")
+    assert_prompt_alone(row)
     await office.settled()
 
 

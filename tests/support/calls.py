@@ -5,8 +5,9 @@ from uuid import UUID
 
 import orjson
 
+from metering import endpoints
 from metering.pricing import Price
-from proxy import chat_request
+from proxy import asking
 from proxy.keys import Identity
 from proxy.routing import Route
 from proxy.settlement import Admitted
@@ -54,7 +55,7 @@ def admitted(client_request_id: str | None = None, **body: Any) -> Admitted:
     return Admitted(
         request_id=REQUEST_ID,
         identity=IDENTITY,
-        chat=chat_request.parse(chat_body(**body)),
+        asked=asking.parse(chat_body(**body), endpoints.OPENAI[0], "application/json"),
         endpoint="/v1/chat/completions",
         route=route(),
         price=price(),

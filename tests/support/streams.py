@@ -103,7 +103,7 @@ def streams(draw: Callable[..., Any]) -> list[Event]:
 def _chunk(style: Style, text: str, nested: str, is_last: bool) -> Event:
     choice: dict[str, Any] = {"index": 0, "delta": {"content": text}, "finish_reason": "stop" if is_last else None}
     if nested:
-        choice["usage"] = None if nested == "null" else {"prompt_tokens": 77}
+        choice["delta"]["usage"] = None if nested == "null" else {"prompt_tokens": 77}
     chunk = {"id": "c", "object": "chat.completion.chunk", "choices": [choice], "model": "tiny"}
     plain = style.event(style.json(chunk))
     if style.null_at is None:

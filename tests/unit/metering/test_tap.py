@@ -8,9 +8,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from metering import tap as tap_module
+from metering.formats.openai_usage import read_usage
+from metering.injection import Removal
+from metering.reading import Reading
 from metering.tap import MAX_ANSWER_BYTES, MAX_EVENT_BYTES, AnswerTap, StreamTap, usage_in_tail
-from metering.usage import Reading, read_openai_usage
 from tests.support.streams import Event, cut, cuts, streams
+
+ASKED = Removal(usage_chunk=True, nulls=True)
 
 
 def through(tap: StreamTap, pieces: Iterable[bytes]) -> list[bytes]:
@@ -18,12 +22,12 @@ def through(tap: StreamTap, pieces: Iterable[bytes]) -> list[bytes]:
 
 
 def passed(pieces: Iterable[bytes]) -> tuple[bytes, StreamTap]:
-    tap = StreamTap(remove_usage=True)
+    tap = StreamTap(removal=ASKED)
     return b"".join(through(tap, pieces)), tap
 
 
 def facts(tap: StreamTap) -> tuple[Any, ...]:
-    return tap.reading, tap.chunks_seen, tap.is_done, tap.has_error
+    return tap.reading, tap.is_done, tap.has_error
 
 
 def asked(stream: list[Event]) -> bytes:
@@ -36,7 +40,7 @@ def wanted(stream: list[Event], max_event_bytes: int = MAX_EVENT_BYTES) -> bytes
 
 
 def said(stream: list[Event], max_event_bytes: int = MAX_EVENT_BYTES) -> Reading:
-    heard = [read_openai_usage(e.usage) for e in stream if e.usage and len(e.asked) <= max_event_bytes]
+    heard = [read_usage(e.usage) for e in stream if e.usage and len(e.asked) <= max_event_bytes]
     return reduce(Reading.updated, heard, Reading())
 
 
@@ -46,7 +50,7 @@ def test_what_was_not_asked_for_is_all_that_is_taken_out(data: st.DataObject) ->
     sent = asked(stream)
     out, tap = passed(cut(sent, data.draw(cuts(len(sent)))))
     assert out == wanted(stream)
-    assert facts(tap) == (said(stream), sent.count(b'"choices"'), True, False)
+    assert facts(tap) == (said(stream), True, False)
 
 
 @settings(max_examples=15)
@@ -72,14 +76,13 @@ def test_an_event_too_long_to_be_read_passes_as_it_is_however_it_is_cut(data: st
         out, tap = passed(cut(sent, data.draw(cuts(len(sent)))))
     assert out == wanted(stream, limit)
     assert tap.reading == said(stream, limit)
-    assert tap.chunks_seen == sent.count(b'"choices"')
 
 
 @given(st.data())
 def test_with_nothing_to_remove_every_byte_passes_at_once(data: st.DataObject) -> None:
     stream = data.draw(streams())
     pieces = cut(asked(stream), data.draw(cuts(len(asked(stream)))))
-    tap = StreamTap(remove_usage=False)
+    tap = StreamTap()
     assert through(tap, pieces) == [*pieces, b""]
     assert tap.reading == said(stream)
 
@@ -142,14 +145,14 @@ def test_a_null_that_was_not_asked_for_is_cut_out_of_its_chunk(event: bytes, lef
 
 
 def test_cumulative_usage_on_every_chunk_is_not_added_up() -> None:
-    tap = StreamTap(remove_usage=False)
+    tap = StreamTap()
     for n in range(1, 6):
         tap.feed(chunk(choices=CONTENT, usage={"prompt_tokens": 7, "completion_tokens": n}))
     assert (tap.reading.prompt, tap.reading.completion) == (7, 5)
 
 
 def test_a_later_null_does_not_unsay_a_count() -> None:
-    tap = StreamTap(remove_usage=False)
+    tap = StreamTap()
     tap.feed(chunk(choices=CONTENT, usage={"prompt_tokens": 7, "completion_tokens": 0}))
     tap.feed(chunk(choices=CONTENT, usage={"prompt_tokens": None, "completion_tokens": None}))
     tap.feed(chunk(choices=CONTENT, usage=None))
@@ -164,23 +167,23 @@ def test_a_later_null_does_not_unsay_a_count() -> None:
         b'data: {"error":"out of memory"}',
     ],
 )
-@pytest.mark.parametrize("remove_usage", [False, True])
-def test_an_error_in_the_stream_is_noticed_and_passes(error: bytes, remove_usage: bool) -> None:
-    tap = StreamTap(remove_usage)
+@pytest.mark.parametrize("removal", [Removal(), ASKED])
+def test_an_error_in_the_stream_is_noticed_and_passes(error: bytes, removal: Removal) -> None:
+    tap = StreamTap(removal=removal)
     assert b"".join(through(tap, [chunk(choices=CONTENT), error])) == chunk(choices=CONTENT) + error
     assert tap.has_error
 
 
 @pytest.mark.parametrize("error", [b'"error":null', b'"content":"error"', b'"content":"\\"error\\":{}"'])
 def test_what_only_looks_like_an_error_is_none(error: bytes) -> None:
-    tap = StreamTap(remove_usage=True)
+    tap = StreamTap(removal=ASKED)
     tap.feed(b'data: {"choices":[],' + error + b"}\n\n")
     assert not tap.has_error
 
 
-@pytest.mark.parametrize("remove_usage", [False, True])
-def test_a_line_without_end_is_not_kept(remove_usage: bool) -> None:
-    tap = StreamTap(remove_usage)
+@pytest.mark.parametrize("removal", [Removal(), ASKED])
+def test_a_line_without_end_is_not_kept(removal: Removal) -> None:
+    tap = StreamTap(removal=removal)
     line = b"data: " + b"x" * 1018
     out = 0
     for _ in range(1024):
@@ -191,7 +194,7 @@ def test_a_line_without_end_is_not_kept(remove_usage: bool) -> None:
 
 
 def test_after_a_line_without_end_the_next_event_is_read() -> None:
-    tap = StreamTap(remove_usage=True)
+    tap = StreamTap(removal=ASKED)
     long = b"data: " + b"x" * (MAX_EVENT_BYTES + 1) + b"\n"
     usage = chunk(usage={"prompt_tokens": 5, "completion_tokens": 6})
     assert b"".join(through(tap, [long, b"\n" + usage])) == long + b"\n"
@@ -215,7 +218,7 @@ def test_an_answer_passes_as_it_is_and_is_read(data: st.DataObject) -> None:
     pieces = cut(body, data.draw(cuts(len(body))))
     assert [tap.feed(piece) for piece in pieces] == pieces
     assert tap.finish() == b""
-    assert (tap.reading, tap.choices) == (Reading(prompt=3), ANSWER["choices"])
+    assert (tap.reading, tap.texts().whole()) == (Reading(prompt=3), ['say "usage": {'])
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"<html>", b'{"usage":[1]}', b'{"usage":{"prompt_tokens":1', b"\xff"])
@@ -260,3 +263,18 @@ def test_of_a_huge_answer_the_end_is_kept_and_read() -> None:
 )
 def test_usage_in_the_end_of_an_answer(tail: bytes, reading: Reading) -> None:
     assert usage_in_tail(tail) == reading
+
+
+RUNNING = chunk(choices=CONTENT, usage={"prompt_tokens": 1, "completion_tokens": 1})
+
+
+@pytest.mark.parametrize("trusts_counts", [True, False])
+def test_text_is_kept_until_the_server_turns_out_to_count(trusts_counts: bool) -> None:
+    """A server may be asked to count along, and not do it."""
+    removal = Removal(usage_chunk=True, nulls=True, running=True)
+    tap = StreamTap(removal=removal, keeps_text=True, trusts_counts=trusts_counts)
+    tap.feed(chunk(choices=CONTENT))
+    assert tap.texts().whole() == ["x"]
+    tap.feed(RUNNING)
+    assert tap.counts_along
+    assert tap.texts().whole() == ([] if trusts_counts else ["xx"])

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
@@ -15,17 +16,21 @@ import orjson
 import pytest
 
 from ledger.entries import UsageEntry
+from metering import endpoints
 from metering.admission import Admission, Decision, Limits, LimitsUnavailable, Settlement
 from metering.bucket import DAY_MS, MINUTE_MS, Bucket
 from metering.model import Outcome
 from metering.pricing import PriceSheet, cost_nanos
 from metering.usage import Usage
 from proxy import gateway
+from proxy.admitting import Desk
+from proxy.counting import Counting
 from proxy.drain import Drain
 from proxy.failures import invalid_api_key
 from proxy.gateway import Gateway
 from proxy.keys import Identity, KeyVerifier
 from proxy.prices import PriceBook
+from proxy.recording import Recorder
 from proxy.routing import Route, Routes
 from proxy.upstream.connection import ResponseHandle, ResponseSink
 from proxy.upstream.errors import UpstreamClosed, UpstreamConnectError, UpstreamError
@@ -119,6 +124,11 @@ class FakeLimits:
         return entry
 
 
+class NoTokenizer:
+    async def count(self, model: str, texts: list[str]) -> int | None:
+        return None
+
+
 class Verifier:
     def __init__(self) -> None:
         self.is_bad = False
@@ -130,7 +140,8 @@ class Verifier:
 
 
 class Rig:
-    def __init__(self, **listen: float) -> None:
+    def __init__(self, upstream: dict[str, Any] | None = None, **listen: float) -> None:
+        self.upstream = upstream or {}
         self.listen = Listen(max_body_bytes=4096, **cast(Any, listen))
         self.pool = Pool()
         self.limits = FakeLimits()
@@ -144,13 +155,15 @@ class Rig:
 
         prices = PriceBook(read)
         await prices.refresh()
-        settings = route(models=("tiny", "unpriced"), api_key="sk-upstream").settings
+        settings = route(models=("tiny", "unpriced"), api_key="sk-upstream", **self.upstream).settings
         routes = Routes([Route(settings, cast(Any, self.pool))])
-        served = Gateway(
-            cast(KeyVerifier, self.verifier), cast(Limits, self.limits), prices, routes, self.listen, Drain()
-        )
-        async with connected({("POST", PATH): served.chat_completions}) as self.client:
+        limits = cast(Limits, self.limits)
+        desk = Desk(cast(KeyVerifier, self.verifier), limits, prices, routes, self.listen)
+        served = Gateway(desk, Recorder(limits, Counting(NoTokenizer())), self.listen, Drain())
+        table = {("POST", f"/v1{each.path}"): partial(served.serve, each) for each in endpoints.OPENAI}
+        async with connected(table) as self.client:
             yield self
+        await served.tasks.cancel()
 
     async def ask(self, *headers: str, **body: Any) -> Answer:
         """A request that is answered without the upstream's doing."""
@@ -264,7 +277,8 @@ async def test_a_stream_that_breaks_ends_in_an_error_event_and_is_charged(rig: R
     assert answer.body.startswith(CHUNK * 3 + b"data: ") and b"10.1.2.3" not in answer.body
     assert orjson.loads(answer.body.removeprefix(CHUNK * 3)[6:])["error"]["code"] == "upstream_error"
     entry = rig.limits.entry
-    assert (entry.usage_source, entry.output_tokens, entry.end_reason) == ("estimated", 2, "upstream_error")
+    # three pieces of text, none of which can be less than a token
+    assert (entry.usage_source, entry.output_tokens, entry.end_reason) == ("estimated", 3, "upstream_error")
 
 
 async def test_an_error_event_never_becomes_part_of_a_broken_one(rig: Rig) -> None:
@@ -337,12 +351,14 @@ async def test_what_is_not_for_the_client_is_not_passed_on(rig: Rig, status: int
     assert (rig.limits.entry.cost_nanos, rig.limits.entry.status_code) == (0, 502)
 
 
-async def test_a_client_that_leaves_before_the_first_byte_pays_nothing(rig: Rig) -> None:
+async def test_a_client_that_leaves_before_the_first_byte_pays_for_the_prompt(rig: Rig) -> None:
     await rig.begin(stream=True)
     rig.client.leave()
     await until(lambda: bool(rig.limits.settlements))
     assert rig.pool.handle.log == ["abort"]
-    assert (rig.limits.entry.cost_nanos, rig.limits.entry.status_code) == (0, 499)
+    entry = rig.limits.entry
+    assert (entry.usage_source, entry.status_code, entry.output_tokens) == ("estimated", 499, 0)
+    assert entry.input_tokens > 0 and entry.cost_nanos > 0
 
 
 async def test_a_client_that_leaves_a_stream_pays_what_was_delivered(rig: Rig) -> None:
@@ -354,7 +370,7 @@ async def test_a_client_that_leaves_a_stream_pays_what_was_delivered(rig: Rig) -
     await until(lambda: bool(rig.limits.settlements))
     assert rig.pool.handle.log == ["abort"]
     entry = rig.limits.entry
-    assert (entry.end_reason, entry.output_tokens, entry.usage_source) == ("client_left", 4, "estimated")
+    assert (entry.end_reason, entry.output_tokens, entry.usage_source) == ("client_left", 5, "estimated")
 
 
 async def test_a_client_that_leaves_while_room_is_asked_for_owes_nothing(rig: Rig) -> None:
@@ -393,7 +409,7 @@ async def test_a_client_that_stops_reading_is_cut_off_and_charged() -> None:
         await until(lambda: rig.client.transport.was_aborted)
         await until(lambda: bool(rig.limits.settlements))
     assert rig.pool.handle.log == ["pause", "abort"]
-    assert (rig.limits.entry.end_reason, rig.limits.entry.output_tokens) == ("client_left", 2)
+    assert (rig.limits.entry.end_reason, rig.limits.entry.output_tokens) == ("client_left", 3)
 
 
 @pytest.mark.parametrize(
@@ -480,3 +496,126 @@ async def test_a_fault_of_ours_lets_the_hold_go(rig: Rig) -> None:
     answer = await rig.ask()
     assert (answer.status, answer.json()["error"]["code"]) == (500, "internal_error")
     assert (rig.limits.entry.cost_nanos, rig.limits.entry.status_code) == (0, 500)
+
+
+FINISH = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+RUNNING = CHUNK[:-3] + b',"usage":{"prompt_tokens":3,"completion_tokens":%d}}\n\n'
+
+
+async def test_a_question_that_is_refused_is_not_asked_again(rig: Rig) -> None:
+    sink = await rig.begin(stream=True)
+    assert b"include_usage" in rig.pool.sent[0].body
+    sink.on_headers(422, JSON)
+    sink.on_body(b'{"detail":[{"loc":["body","stream_options","include_usage"]}]}')
+    sink.on_end()
+    await until(lambda: len(rig.pool.sent) == 2)
+    assert rig.pool.sent[1].body == chat_body(stream=True)
+    rig.pool.sink.on_headers(200, EVENTS)
+    rig.pool.sink.on_body(CHUNK + DONE)
+    rig.pool.sink.on_end()
+    answer = await rig.whole()
+    assert (answer.status, answer.body) == (200, CHUNK + DONE)
+    assert rig.limits.entry.usage_source == "estimated"
+    await rig.client.ask(post(PATH, chat_body(stream=True, n=0), KEY))  # the connection is good for more
+    rig.client.send(post(PATH, chat_body(stream=True), KEY))
+    await until(lambda: len(rig.pool.sent) == 3)
+    assert rig.pool.sent[2].body == chat_body(stream=True), "remembered"
+
+
+async def test_a_refusal_of_something_else_is_the_clients(rig: Rig) -> None:
+    sink = await rig.begin(stream=True)
+    sink.on_headers(422, JSON)
+    sink.on_body(b'{"detail":"temperature"}')
+    sink.on_end()
+    assert (await rig.whole()).status == 422
+    assert len(rig.pool.sent) == 1
+
+
+async def test_a_client_that_leaves_a_frame_before_the_usage_pays_what_is_reported(rig: Rig) -> None:
+    sink = await rig.begin(stream=True)
+    sink.on_headers(200, EVENTS)
+    sink.on_body(CHUNK + FINISH)
+    await rig.has_begun()
+    rig.client.leave()
+    await until(lambda: rig.client.transport.is_closed)
+    await asyncio.sleep(0)
+    assert rig.limits.settlements == []
+    sink.on_body(USAGE_CHUNK + DONE)
+    sink.on_end()
+    await until(lambda: bool(rig.limits.settlements))
+    entry = rig.limits.entry
+    assert (entry.end_reason, entry.usage_source, entry.cost_nanos) == ("client_left_drained", "reported", COST)
+    assert "abort" not in rig.pool.handle.log
+
+
+async def test_a_frame_that_does_not_come_is_not_waited_for_long(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.leaving.GRACE_S", 0.001)
+    sink = await rig.begin(stream=True)
+    sink.on_headers(200, EVENTS)
+    sink.on_body(CHUNK + FINISH)
+    await rig.has_begun()
+    rig.client.leave()
+    await until(lambda: bool(rig.limits.settlements))
+    assert (rig.limits.entry.end_reason, rig.limits.entry.usage_source) == ("client_left", "estimated")
+    assert rig.pool.handle.log[-1] == "abort"
+
+
+@pytest.mark.parametrize("is_streamed", [True, False])
+async def test_where_the_rest_is_billed_anyway_it_is_read_to_the_end(is_streamed: bool) -> None:
+    async with Rig({"kind": "mistral"}).serving() as rig:
+        sink = await rig.begin(stream=is_streamed)
+        sink.on_headers(200, EVENTS if is_streamed else JSON)
+        if is_streamed:
+            sink.on_body(CHUNK)
+            await rig.has_begun()
+        rig.client.leave()
+        await until(lambda: rig.client.transport.is_closed)
+        await asyncio.sleep(0)
+        sink.on_body(CHUNK + USAGE_CHUNK + DONE if is_streamed else GOOD)
+        sink.on_end()
+        await until(lambda: bool(rig.limits.settlements))
+        assert (rig.limits.entry.end_reason, rig.limits.entry.cost_nanos) == ("client_left_drained", COST)
+
+
+async def test_a_server_that_counts_along_is_believed_when_its_client_leaves() -> None:
+    async with Rig({"kind": "vllm"}).serving() as rig:
+        sink = await rig.begin(stream=True)
+        assert b"continuous_usage_stats" in rig.pool.sent[0].body
+        sink.on_headers(200, EVENTS)
+        sink.on_body(RUNNING % 1 + RUNNING % 2)
+        await rig.has_begun()
+        assert rig.client.answer().body == CHUNK + CHUNK, "the counts are for us"
+        rig.client.leave()
+        await until(lambda: bool(rig.limits.settlements))
+        entry = rig.limits.entry
+    assert (entry.usage_source, entry.input_tokens, entry.output_tokens) == ("partial", 3, 2)
+
+
+async def test_only_what_was_delivered_counts_where_the_operator_says_so() -> None:
+    async with Rig({"kind": "vllm", "on_client_left": "estimate"}).serving() as rig:
+        sink = await rig.begin(stream=True)
+        sink.on_headers(200, EVENTS)
+        sink.on_body(RUNNING % 5 + RUNNING % 9)
+        await rig.has_begun()
+        rig.client.leave()
+        await until(lambda: bool(rig.limits.settlements))
+        entry = rig.limits.entry
+    assert (entry.usage_source, entry.output_tokens) == ("estimated", 2)
+
+
+@pytest.mark.parametrize(
+    ("path", "field"), [("/v1/messages", "type"), ("/v1/completions", "error"), ("/v1/embeddings", "error")]
+)
+async def test_each_api_is_refused_in_its_own_words(rig: Rig, path: str, field: str) -> None:
+    answer = await rig.client.ask(post(path, chat_body(model="unheard-of", max_tokens=5, prompt="a", input="a"), KEY))
+    assert answer.status == 404 and field in answer.json()
+
+
+async def test_a_stream_of_anthropics_ends_in_an_error_of_its_kind(rig: Rig) -> None:
+    rig.client.send(post("/v1/messages", chat_body(max_tokens=5, stream=True), KEY))
+    await until(lambda: bool(rig.pool.sent))
+    assert rig.pool.sent[0].path == "/messages"
+    rig.pool.sink.on_headers(200, EVENTS)
+    await rig.has_begun()
+    rig.pool.sink.on_failure(CUT)
+    assert (await rig.whole()).body.startswith(b"event: error\ndata: {")

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metering.injection import NOTHING_REMOVED, Removal
+from metering.tap import AnswerTap, StreamTap
 from proxy.http.client_stream import ClientStream
 from proxy.relay import COLLECT_BYTES, Relay, Signal
 from proxy.upstream.connection import ResponseHandle
@@ -54,7 +56,8 @@ class Client(ClientStream):
 
 class Rig:
     def __init__(self, *, remove_usage: bool = False) -> None:
-        self.relay = Relay(remove_usage=remove_usage)
+        removal = Removal(usage_chunk=True, nulls=True) if remove_usage else NOTHING_REMOVED
+        self.relay = Relay(lambda _, framing: AnswerTap() if framing is None else StreamTap(removal=removal))
         self.upstream = Upstream()
         self.relay.upstream = self.upstream
         self.client = Client()
@@ -307,11 +310,33 @@ async def test_aborting_tells_the_upstream() -> None:
     rig = Rig()
     rig.relay.abort()
     assert rig.upstream.log == ["abort"]
-    Relay(remove_usage=False).abort()  # nothing was sent yet: there is nobody to tell
+    Rig().relay.abort()  # nothing was sent yet: there is nobody to tell
 
 
 @pytest.mark.parametrize(("status", "is_good"), [(199, False), (200, True), (299, True), (300, False), (502, False)])
 def test_a_good_status(status: int, is_good: bool) -> None:
-    relay = Relay(remove_usage=False)
+    relay = Rig().relay
     relay.on_headers(status, JSON)
     assert relay.is_good is is_good
+
+
+async def test_without_a_client_the_rest_is_read_for_its_usage() -> None:
+    rig = Rig()
+    rig.stream(CHUNK)
+    await rig.attached()
+    rig.client.congested = True
+    rig.say(CHUNK)
+    rig.relay.read_on()
+    assert rig.upstream.log == ["pause", "resume"]
+    rig.say(CHUNK, USAGE_CHUNK, DONE)
+    rig.relay.on_end()
+    assert rig.client.received == CHUNK + CHUNK
+    assert rig.relay.body == b"", "nothing is collected for nobody"
+    assert rig.relay.tap.reading.completion == 2
+
+
+@pytest.mark.parametrize(("length", "begins"), [([], True), ([(b"content-length", b"9")], False)])
+async def test_sound_that_is_being_made_is_heard_as_it_comes(length: list[tuple[bytes, bytes]], begins: bool) -> None:
+    rig = Rig()
+    rig.relay.on_headers(200, [(b"content-type", b"audio/mpeg"), *length])
+    assert await rig.signals() == ([Signal.BEGIN] if begins else [])

@@ -13,6 +13,7 @@ from proxy.cli import processes
 from proxy.cli.processes import check_config, serve, simulate, worker
 from runtime.config import ConfigError
 from runtime.settings import Config, Listen
+from runtime.simulator.kinds import Kind
 from runtime.simulator.settings import SimulatorSettings
 
 GOOD = """
@@ -96,6 +97,14 @@ def test_the_simulated_server(monkeypatch: pytest.MonkeyPatch) -> None:
     result = CliRunner().invoke(simulate, arguments, env={"SIMULATOR_API_KEY": "k"})
     assert result.exit_code == 0, result.output
     assert started == [SimulatorSettings("127.0.0.1", 9001, ("a", "b"), 7, 2.5, "k")]
+
+
+def test_the_simulated_server_poses_as_a_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[SimulatorSettings] = []
+    monkeypatch.setattr(processes, "run_simulator", started.append)
+    assert CliRunner().invoke(simulate, ["--kind", "vllm"]).exit_code == 0
+    assert [settings.kind for settings in started] == [Kind.VLLM]
+    assert CliRunner().invoke(simulate, ["--kind", "abacus"]).exit_code == 2
 
 
 def test_a_port_that_cannot_be_had_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,24 @@ from typing import Any
 import pytest
 
 from runtime.simulator.errors import Refused
-from runtime.simulator.faults import Fault, FaultKind, read_fault, stop_at
+from runtime.simulator.faults import Fault, FaultKind, Stage, read_fault, stop_at
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FaultKind if kind is not FaultKind.STATUS])
 def test_every_fault_can_be_ordered_for_a_stream(kind: FaultKind) -> None:
     assert read_fault({"fault": kind.value}, streamed=True) == Fault(kind)
+
+
+@pytest.mark.parametrize(
+    ("raw", "fault"),
+    [
+        ({"after_tokens": 3}, Fault(FaultKind.CUT, after_tokens=3)),
+        ({"after_bytes": 0}, Fault(FaultKind.CUT, after_bytes=0)),
+        ({"after": "finish"}, Fault(FaultKind.CUT, after=Stage.FINISH)),
+    ],
+)
+def test_a_fault_comes_at_a_point(raw: dict[str, Any], fault: Fault) -> None:
+    assert read_fault({"fault": "cut"} | raw, streamed=True) == fault
 
 
 def test_no_fault_is_none() -> None:
@@ -38,6 +50,13 @@ def test_a_status_comes_with_its_fault() -> None:
         ({"fault": "cut", "after_chunks": 1}, False, "after_chunks"),
         ({"fault": "error_event"}, False, "fault"),
         ({"fault": "no_done"}, False, "fault"),
+        ({"fault": "failed"}, False, "fault"),
+        ({"fault": "no_blank_line"}, False, "fault"),
+        ({"fault": "cut", "after": "lunch"}, True, "after"),
+        ({"after": "words"}, True, "fault"),
+        ({"fault": "cut", "after_tokens": 1}, False, "after_tokens"),
+        ({"fault": "error_body", "after_bytes": 1}, True, "after_bytes"),
+        ({"fault": "cut", "after": "words", "after_tokens": 1}, True, "after"),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_field(raw: dict[str, Any], streamed: bool, param: str) -> None:

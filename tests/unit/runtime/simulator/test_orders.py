@@ -4,7 +4,7 @@ import pytest
 
 from runtime.simulator.errors import Refused
 from runtime.simulator.faults import Fault, FaultKind
-from runtime.simulator.orders import FIELDS, Orders, read_orders
+from runtime.simulator.orders import FIELDS, Orders, is_plain, read_orders
 from runtime.simulator.settings import SimulatorSettings
 
 SETTINGS = SimulatorSettings(tokens=7, chunk_delay_ms=3)
@@ -65,3 +65,21 @@ def test_unknown_or_misplaced_orders_are_refused(raw: Any, param: str) -> None:
     with pytest.raises(Refused) as caught:
         read_orders(raw, SETTINGS, streamed=True)
     assert (caught.value.status, caught.value.param) == (400, param)
+
+
+@pytest.mark.parametrize(
+    ("raw", "plain"),
+    [
+        (None, True),
+        ([], True),
+        ({}, True),
+        ({"tokens": 5, "fault": "cut", "after_chunks": 1}, True),
+        ({"fault": ["cut"]}, True),
+        ({"kind": "generic"}, False),
+        ({"fault": "cut", "after_tokens": 1}, False),
+        ({"fault": "no_blank_line"}, False),
+        ({"cached_tokens": 1}, False),
+    ],
+)
+def test_what_the_fast_path_cannot_do_is_known(raw: object, plain: bool) -> None:
+    assert is_plain(raw) is plain

@@ -2,6 +2,7 @@ import asyncio
 
 import orjson
 
+from runtime.simulator.kinds import Kind
 from runtime.simulator.settings import SimulatorSettings
 from runtime.simulator.shared import MAX_KNOWN, MAX_KNOWN_BYTES, Shared
 
@@ -24,6 +25,11 @@ async def test_ids_are_long_enough_and_never_the_same() -> None:
 async def test_the_same_body_is_understood_once() -> None:
     one = await shared()
     assert one.understand(body()) is one.understand(body())
+
+
+async def test_what_takes_a_dialect_is_not_for_the_fast_path() -> None:
+    assert (await shared()).understand(body(simulate={"kind": "vllm"})) is None
+    assert Shared(SimulatorSettings(kind=Kind.VLLM), asyncio.get_running_loop()).understand(body()) is None
 
 
 async def test_what_is_large_is_not_kept() -> None:

@@ -80,3 +80,9 @@ def test_a_reset_forgets_also_what_is_still_running() -> None:
     books.close(running, State.FINISHED)
     assert books.totals() == Totals()
     assert books.records() == []
+
+
+def test_what_a_dialect_counts_besides_is_shown_and_reasoning_is_bounded_by_what_is_out() -> None:
+    record = Record("a", "tiny", prompt_tokens=5, completion_tokens=2, more={"reasoning_tokens": 9, "images": 1})
+    shown = record.shown(credentials=False)
+    assert (shown["reasoning_tokens"], shown["images"]) == (2, 1)

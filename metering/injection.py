@@ -1,0 +1,149 @@
+"""What we add to a request so as to be told what it used, and what has to be taken out of the answer for it.
+
+A stream of OpenAI's chat or completions reports only if asked, in one extra chunk with empty `choices`; servers that
+are asked may also put `"usage":null` on every other chunk. vLLM, SGLang and TensorRT-LLM can count along on each
+chunk, llama.cpp in its timings. The client sees none of it unless it asked itself.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import orjson
+
+from metering.formats.format import WireFormat
+from metering.kinds import Kind
+
+# Formats that know `stream_options`.
+_INJECTABLE = frozenset(("chat", "completions"))
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What is taken out of a stream on its way to the client."""
+
+    usage_chunk: bool = False  # the chunk that is there for usage alone
+    nulls: bool = False  # `"usage":null`
+    running: bool = False  # usage on chunks that carry a piece of the answer
+    timings: bool = False  # llama.cpp's timings, on all chunks but the last
+
+    def __bool__(self) -> bool:
+        return self.usage_chunk or self.nulls or self.running or self.timings
+
+
+NOTHING_REMOVED = Removal()
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A request body as it goes upstream, and what to take out of the answer. `is_asking`: we added a question."""
+
+    body: bytes
+    removal: Removal = NOTHING_REMOVED
+    is_asking: bool = False
+
+
+def outgoing(raw: bytes, request: Mapping[str, Any], wire: WireFormat, kind: Kind, *, may_ask: bool = True) -> Outgoing:
+    """The body to send upstream for `raw`, which parsed to `request`; `may_ask` False: the server refused our question.
+
+    The client's bytes go as they came, with our options spliced in, unless another parser could read them
+    differently from ours: then what we read, priced and held is what is sent.
+    """
+    given = request.get("stream_options")
+    options: dict[str, Any] = given if isinstance(given, dict) else {}
+    asked = _questions(request, options, kind) if may_ask and _is_stream(request, wire.name) else _NO_QUESTIONS
+    added = asked.fields | _limit_it_knows(request, kind)
+    body = _body(raw, request, options, added, asked.options, wire.decides)
+    return Outgoing(body, _removal(options, asked, wire.name, kind), bool(asked.options or asked.fields))
+
+
+def _is_stream(request: Mapping[str, Any], format_name: str) -> bool:
+    return format_name in _INJECTABLE and request.get("stream") is True
+
+
+@dataclass(frozen=True, slots=True)
+class _Questions:
+    options: dict[str, Any]
+    fields: dict[str, Any]
+
+
+_NO_QUESTIONS = _Questions({}, {})
+
+
+def _questions(request: Mapping[str, Any], options: Mapping[str, Any], kind: Kind) -> _Questions:
+    asked: dict[str, Any] = {}
+    if (kind.asks_usage or kind.running) and options.get("include_usage") is not True:
+        asked["include_usage"] = True
+    if kind.running and options.get("continuous_usage_stats") is not True:
+        asked["continuous_usage_stats"] = True
+    timings = kind.timings and request.get("timings_per_token") is not True
+    return _Questions(asked, {"timings_per_token": True} if timings else {})
+
+
+def _limit_it_knows(request: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
+    """The client's limit under a name that this server honours: one that it ignores would bound nothing."""
+    if any(request.get(name) is not None for name in kind.limits):
+        return {}
+    ignored = request.get("max_completion_tokens")
+    return {} if ignored is None else {kind.limits[0]: ignored}
+
+
+def _removal(options: Mapping[str, Any], asked: _Questions, format_name: str, kind: Kind) -> Removal:
+    we_ask_usage = "include_usage" in asked.options
+    # what the client asked for, and would have got without our asking for the other
+    theirs_anyway = options.get("continuous_usage_stats") is True and (not we_ask_usage or kind.running_alone)
+    return Removal(
+        usage_chunk=we_ask_usage,
+        nulls=we_ask_usage and format_name not in kind.null_usage,
+        running=bool(asked.options) and kind.running and not theirs_anyway,
+        timings=bool(asked.fields),
+    )
+
+
+def _body(
+    raw: bytes,
+    request: Mapping[str, Any],
+    options: Mapping[str, Any],
+    fields: dict[str, Any],
+    asked: dict[str, Any],
+    decides: frozenset[str],
+) -> bytes:
+    added = fields | ({"stream_options": asked} if asked else {})
+    # a field that is there already, if only as null, may not come twice
+    if _could_be_read_otherwise(raw, request, options, decides) or any(name in request for name in added):
+        return orjson.dumps(_plain(request, options, fields, asked, decides))
+    return raw.rstrip()[:-1] + b"," + orjson.dumps(added)[1:] if added else raw
+
+
+def _could_be_read_otherwise(
+    raw: bytes, request: Mapping[str, Any], options: Mapping[str, Any], decides: frozenset[str]
+) -> bool:
+    # A doubled key is legal JSON and parsers differ on which one counts; an escape (`"mod\u0065l"`) can hide it.
+    if b"\\u00" in raw or any(_is_lookalike(name, decides) for name in (*request, *options)):
+        return True
+    return any(raw.count(_quoted(name)) > (name in request or name in options) for name in decides)
+
+
+@cache
+def _quoted(name: str) -> bytes:
+    return f'"{name}"'.encode()
+
+
+def _is_lookalike(name: str, decides: frozenset[str]) -> bool:
+    """Go's parser, and so Ollama, ignores case: to it `Model` is a second `model`, and the last one counts."""
+    return name not in decides and name.casefold() in decides
+
+
+def _plain(
+    request: Mapping[str, Any],
+    options: Mapping[str, Any],
+    fields: dict[str, Any],
+    asked: dict[str, Any],
+    decides: frozenset[str],
+) -> dict[str, Any]:
+    """The request with no key that could be taken for another, with what is added to it."""
+    plain = {name: value for name, value in request.items() if not _is_lookalike(name, decides)} | fields
+    if options or asked:
+        plain["stream_options"] = {n: v for n, v in options.items() if not _is_lookalike(n, decides)} | asked
+    return plain

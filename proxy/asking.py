@@ -1,0 +1,59 @@
+"""A request as the client sent it: parsed once, and only what we rely on is checked. The rest is the upstream's."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from metering.endpoints import Endpoint
+from metering.formats.format import Ask, InvalidAsk
+from metering.injection import Outgoing, outgoing
+from metering.kinds import Kind
+from proxy.failures import invalid_request
+from proxy.http.form import is_form, read_form
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """`raw` are the client's bytes, `fields` what they parse to, `ask` what they ask for.
+
+    `form_type`: the content type of a form, which goes upstream with its bytes; None where the body is JSON.
+    """
+
+    endpoint: Endpoint
+    raw: bytes
+    fields: Mapping[str, Any]
+    ask: Ask
+    form_type: str | None = None
+
+    def sent(self, kind: Kind, *, may_ask: bool) -> Outgoing:
+        """What goes upstream for it; raises the `Failure` of a body that cannot be written again."""
+        if self.form_type is not None:
+            return Outgoing(self.raw)
+        try:
+            return outgoing(self.raw, self.fields, self.endpoint.wire, kind, may_ask=may_ask)
+        except orjson.JSONEncodeError:
+            # the parser goes deeper than the writer, which is needed where the body could be read in two ways
+            raise invalid_request("The body is nested too deeply.") from None
+
+
+def parse(raw: bytes, endpoint: Endpoint, content_type: str) -> Asked:
+    """Raises the `Failure` (400 `invalid_request_error`) that says what is wrong, with the parameter's name."""
+    form_type = content_type if endpoint.is_form and is_form(content_type) else None
+    fields = _json(raw) if form_type is None else read_form(raw, content_type)
+    try:
+        return Asked(endpoint, raw, fields, endpoint.wire.ask(fields), form_type)
+    except InvalidAsk as error:
+        raise invalid_request(str(error), error.param) from None
+
+
+def _json(raw: bytes) -> dict[str, Any]:
+    try:
+        fields = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        # the parser's own words: they name a place, never quote the text
+        raise invalid_request(f"The body is not valid JSON: {error.msg} at byte {error.pos}.") from None
+    if not isinstance(fields, dict):
+        raise invalid_request("The body must be a JSON object.")
+    return fields

@@ -1,0 +1,98 @@
+"""The gateway, wired: what programs call with a key. Every part of it is made here, and closed in the reverse order."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
+
+import structlog
+from aiohttp import web
+
+from accounts.key_format import KeyFormat
+from accounts.request_usage import RequestUsages
+from metering import endpoints
+from metering.admission import Limits
+from metering.tokenizers.counter import TokenCounter
+from metering.tokenizers.huggingface import TokenizerMissing
+from proxy.admitting import Desk
+from proxy.backends import Backends, StartError
+from proxy.callers import Callers
+from proxy.counting import Counting
+from proxy.drain import Drain
+from proxy.gateway import Gateway
+from proxy.keys import KeyVerifier
+from proxy.models import ModelList
+from proxy.prices import PriceBook
+from proxy.recording import Recorder
+from proxy.routing import Route, Routes
+from proxy.upstream.pool import PoolLimits, UpstreamPool, parse_origin
+from proxy.usage_lookup import UsageLookup
+from runtime.settings import Config, Upstream
+
+log = structlog.get_logger("farebox.app")
+
+RouteTable = dict[tuple[str, str], Callable[..., Awaitable[web.StreamResponse]]]
+# Settlements on their way to Redis when the last request has ended, and before that what is still being counted.
+_SETTLE_DRAIN_S = 10.0
+_COUNT_DRAIN_S = 6.0
+
+
+async def open_gateway(
+    stack: AsyncExitStack, config: Config, backends: Backends, prices: PriceBook, drain: Drain
+) -> RouteTable:
+    """Every path that is answered; OpenAI's and Anthropic's stand under `/v1` and `/api/v1` alike."""
+    limits = Limits(backends.redis, backends.mirror)
+    stack.push_async_callback(_drain, limits)
+    routes = Routes([_route(upstream) for upstream in config.upstreams])
+    stack.push_async_callback(routes.close)
+    verifier = _verifier(config, backends)
+    stack.push_async_callback(verifier.close)
+    counter = _token_counter(config)
+    stack.push_async_callback(counter.close)
+    recorder = Recorder(limits, Counting(counter))
+    stack.push_async_callback(recorder.tasks.drain, _COUNT_DRAIN_S)
+    desk = Desk(verifier, limits, prices, routes, config.listen)
+    gateway = Gateway(desk, recorder, config.listen, drain)
+    stack.push_async_callback(gateway.tasks.cancel)
+    callers = Callers(verifier, limits, config.listen.trusted_proxies)
+    lookup = UsageLookup(callers, RequestUsages(backends.pool))
+    return route_table(gateway, ModelList(callers, prices, routes), lookup)
+
+
+def route_table(gateway: Gateway, models: ModelList, lookup: UsageLookup) -> RouteTable:
+    table: RouteTable = {("POST", each.name): partial(gateway.serve, each) for each in endpoints.OLLAMA}
+    for base in ("/v1", "/api/v1"):
+        for endpoint in endpoints.OPENAI:
+            table["POST", f"{base}{endpoint.path}"] = partial(gateway.serve, endpoint)
+        table["GET", f"{base}/models"] = models.list
+        table["GET", f"{base}/models/{{id}}"] = models.one
+        table["GET", f"{base}/usage/{{request_id}}"] = lookup.show
+    return table
+
+
+def _token_counter(config: Config) -> TokenCounter:
+    try:
+        return TokenCounter(config.tokenizers)
+    except TokenizerMissing as error:
+        raise StartError(f"tokenizers: {error}") from error
+
+
+def _verifier(config: Config, backends: Backends) -> KeyVerifier:
+    pepper = config.keys.pepper.get_secret_value().encode()
+    return KeyVerifier(backends.redis, backends.store, KeyFormat(config.keys.prefix), pepper)
+
+
+def _route(upstream: Upstream) -> Route:
+    limits = PoolLimits(
+        connect_s=upstream.connect_timeout_s,
+        first_byte_s=upstream.first_byte_timeout_s,
+        idle_s=upstream.idle_timeout_s,
+        keep_alive_s=upstream.keep_alive_s,
+        max_connections=upstream.max_connections,
+    )
+    return Route(upstream, UpstreamPool(parse_origin(upstream.url), limits))
+
+
+async def _drain(limits: Limits) -> None:
+    left = await limits.drain(_SETTLE_DRAIN_S)
+    if left:
+        log.error("settlements_lost", count=left)

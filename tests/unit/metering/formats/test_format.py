@@ -1,0 +1,54 @@
+"""What every format checks in the same way."""
+
+from typing import Any
+
+import pytest
+
+from metering.formats.format import InvalidAsk, deciding, flag, limit_of, model_of, strings, whole_number
+
+
+@pytest.mark.parametrize("value", [None, 1, "", "x" * 257, ["m"], True])
+def test_what_is_no_models_name(value: Any) -> None:
+    with pytest.raises(InvalidAsk, match="model"):
+        model_of({"model": value})
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.0, "1", True, 10_000_001, [1]])
+def test_what_is_no_count(value: Any) -> None:
+    with pytest.raises(InvalidAsk) as caught:
+        whole_number({"max_tokens": value}, "max_tokens")
+    assert caught.value.param == "max_tokens"
+
+
+def test_a_count_may_be_missing() -> None:
+    assert whole_number({}, "n") is None and whole_number({"n": None}, "n") is None
+    assert whole_number({"n": 0}, "n", least=0) == 0
+
+
+def test_the_first_limit_counts_and_all_are_checked() -> None:
+    assert limit_of({"a": 3, "b": 5}, "b", "a") == 5
+    assert limit_of({}, "a", "b") is None
+    with pytest.raises(InvalidAsk):
+        limit_of({"a": 3, "b": -1}, "a", "b")
+
+
+@pytest.mark.parametrize("value", [0, 1, "true", []])
+def test_what_is_no_flag(value: Any) -> None:
+    with pytest.raises(InvalidAsk):
+        flag({"stream": value}, "stream")
+
+
+def test_a_flag_may_be_missing() -> None:
+    assert flag({}, "stream", default=True) is True and flag({"stream": None}, "stream") is False
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [("a", ["a"]), ([{"type": "text", "text": "a"}, {"text": "b"}, {"text": 1}, "c"], ["a", "b"]), (None, []), (1, [])],
+)
+def test_texts_in_a_value(value: Any, found: list[str]) -> None:
+    assert list(strings(value)) == found
+
+
+def test_model_and_stream_always_decide() -> None:
+    assert deciding("n") == {"model", "stream", "n"}

@@ -1,0 +1,104 @@
+"""What is read of a request, and how a bad one is refused."""
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+
+from metering.endpoints import OLLAMA, OPENAI, Endpoint
+from metering.kinds import KINDS
+from proxy.asking import parse
+from proxy.failures import Failure
+from tests.support.calls import chat_body
+
+BY_PATH = {each.path: each for each in (*OPENAI, *OLLAMA[:1])}
+CHAT = BY_PATH["/chat/completions"]
+JSON = "application/json"
+
+
+def refused(raw: bytes, endpoint: Endpoint = CHAT) -> tuple[str, str | None]:
+    with pytest.raises(Failure) as caught:
+        parse(raw, endpoint, JSON)
+    return caught.value.code, caught.value.param
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"1", b"null", b'{"model":NaN}', b"\xff", b'"\xed\xa0\x80"'])
+def test_what_is_no_json_object_is_refused(raw: bytes) -> None:
+    assert refused(raw) == ("invalid_request_error", None)
+
+
+def test_the_parsers_words_name_a_place_and_quote_nothing() -> None:
+    with pytest.raises(Failure) as caught:
+        parse(b'{"model":"secret" oops}', CHAT, JSON)
+    assert "secret" not in caught.value.message and "byte" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "param"),
+    [
+        ("/chat/completions", {"model": 1}, "model"),
+        ("/chat/completions", {"model": "x" * 257}, "model"),
+        ("/chat/completions", {"messages": []}, "messages"),
+        ("/chat/completions", {"messages": "hi"}, "messages"),
+        ("/chat/completions", {"stream": "yes"}, "stream"),
+        ("/chat/completions", {"stream_options": []}, "stream_options"),
+        *[("/chat/completions", {"max_tokens": bad}, "max_tokens") for bad in (0, -1, 1.5, "5", True, 10**8)],
+        ("/chat/completions", {"max_completion_tokens": 0}, "max_completion_tokens"),
+        ("/chat/completions", {"n": 129}, "n"),
+        ("/completions", {"prompt": {}}, "prompt"),
+        ("/completions", {"prompt": []}, "prompt"),
+        ("/completions", {"prompt": "a", "best_of": 1000}, "best_of"),
+        ("/embeddings", {"input": 1}, "input"),
+        ("/responses", {"max_output_tokens": "many"}, "max_output_tokens"),
+        ("/messages", {"max_tokens": None}, "max_tokens"),
+        ("/messages", {"max_tokens": 5, "messages": []}, "messages"),
+        ("/rerank", {"documents": []}, "documents"),
+        ("/audio/speech", {"input": 1}, "input"),
+        ("/chat", {"options": {"num_predict": 1.5}}, "num_predict"),
+    ],
+)
+def test_a_field_that_decides_is_checked(path: str, fields: dict[str, Any], param: str) -> None:
+    assert refused(chat_body(**fields), BY_PATH[path]) == ("invalid_request_error", param)
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "expected"),
+    [
+        ("/chat/completions", {}, (None, 1, 1, False)),
+        ("/chat/completions", {"max_tokens": 5, "max_completion_tokens": 7, "n": 3}, (7, 3, 1, False)),
+        ("/completions", {"prompt": ["a", "b"], "n": 2, "best_of": 4}, (None, 4, 2, False)),
+        ("/completions", {"prompt": [1, 2, 3]}, (None, 1, 1, False)),
+        ("/completions", {"prompt": [[1, 2], [3]], "stream": True}, (None, 1, 2, True)),
+        ("/messages", {"max_tokens": 9}, (9, 1, 1, False)),
+        ("/responses", {"max_output_tokens": 9, "stream": True}, (9, 1, 1, True)),
+        ("/chat", {"options": {"num_predict": 9}}, (9, 1, 1, True)),
+        ("/chat", {"options": {"num_predict": -1}, "stream": False}, (None, 1, 1, False)),
+    ],
+)
+def test_what_is_asked_for(path: str, fields: dict[str, Any], expected: tuple[Any, ...]) -> None:
+    ask = parse(chat_body(**fields), BY_PATH[path], JSON).ask
+    assert (ask.output_limit, ask.candidates, ask.prompts, ask.is_stream) == expected
+
+
+def form(*parts: tuple[str, str], file: bytes = b"RIFF") -> bytes:
+    out = b""
+    for name, value in parts:
+        out += f'--x\r\ncontent-disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+    head = b'--x\r\ncontent-disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+    return out + head + file + b"\r\n--x--\r\n"
+
+
+def test_a_form_goes_upstream_as_it_came() -> None:
+    raw = form(("model", "whisper"), ("stream", "true"))
+    asked = parse(raw, BY_PATH["/audio/transcriptions"], "multipart/form-data; boundary=x")
+    assert (asked.ask.model, asked.ask.is_stream) == ("whisper", True)
+    assert asked.sent(KINDS["vllm"], may_ask=True).body is raw
+
+
+def test_a_body_nested_too_deeply_to_be_written_again() -> None:
+    deep = json.loads("[" * 300 + "]" * 300)
+    raw = orjson.dumps({"model": "m", "Model": "n", "messages": [{"content": "hi"}], "x": None})
+    raw = raw.replace(b'"x":null', b'"x":' + json.dumps(deep).encode())
+    with pytest.raises(Failure, match="nested"):
+        parse(raw, CHAT, JSON).sent(KINDS["generic"], may_ask=True)
