@@ -62,8 +62,8 @@ def answer(body: bytes) -> AnswerTap:
     return tap
 
 
-def stream(*events: bytes) -> StreamTap:
-    tap = StreamTap(keeps_text=True)
+def stream(*events: bytes, trusts_counts: bool = True) -> StreamTap:
+    tap = StreamTap(keeps_text=True, trusts_counts=trusts_counts)
     for event in events:
         tap.feed(event)
     tap.finish()
@@ -143,7 +143,8 @@ async def test_a_settlement_that_nobody_takes_is_on_record() -> None:
 async def test_a_running_count_counts_if_it_is_trusted(trusts_running: bool) -> None:
     rig = Rig()
     running = [CHUNK[:-3] + b',"usage":{"prompt_tokens":3,"completion_tokens":%d}}\n\n' % n for n in (1, 2)]
-    recording = rig.recorder.charge(admitted(stream=True), CUT, stream(*running), 5, trusts_running=trusts_running)
+    tap = stream(*running, trusts_counts=trusts_running)
+    recording = rig.recorder.charge(admitted(stream=True), CUT, tap, 5, trusts_running=trusts_running)
     await recording.wait(5)
     entry = rig.limits.entry
     assert (entry.output_tokens, entry.usage_source) == ((2, "partial") if trusts_running else (10, "tokenized"))
