@@ -1,5 +1,6 @@
 """What an ended request comes to, by who counted it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -105,3 +106,13 @@ def test_a_recording_of_which_nobody_reported_is_as_long_as_it_probably_is() -> 
     )
     reported = Report(Reading(audio_ms=9_000), is_final=True, is_partial=False)
     assert resolve(Ask("whisper"), reported, None) == (Usage(audio_ms=9_000), "reported")
+
+
+def test_all_that_was_said_of_the_prompt_stays_when_the_answer_is_cut() -> None:
+    kept = Reading(prompt=12, completion=1, cached=100, cache_write=20, audio_input=2, is_cache_outside=True)
+    tap = StreamTap(wire=messages.FORMAT)
+    tap.tally.note(replace(kept, reasoning=9))
+    found = report(tap, is_complete=False)
+    assert found.reading == kept
+    usage, source = resolve(CHAT, found, COUNTED)
+    assert (usage, source) == (Usage(10, 100, 20, 4, audio_input_tokens=2), "tokenized")

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metering import reading as reading_module
 from metering.formats.openai_usage import read_usage
 from metering.reading import Reading, Tally, normalise
 from metering.usage import Usage
@@ -104,3 +105,39 @@ def test_zeros_on_every_chunk_are_no_running_count() -> None:
     for n in (1, 2):
         tally.note(Reading(prompt=7, completion=n), 0)
     assert (tally.counts_along, tally.reading) == (True, Reading(prompt=7, completion=2))
+
+
+def test_what_choices_say_is_added_up_and_each_prompt_counted_once() -> None:
+    tally = Tally(candidates=2, prompts=2)
+    for choice in range(4):  # 0 and 1 answer the first prompt, 2 and 3 the second
+        prompt = 10 if choice < 2 else 20
+        tally.note(Reading(prompt, 1 + choice, 99, 3, 2, 1, 4, 5), choice)
+    assert tally.reading == Reading(
+        prompt=30, completion=1 + 2 + 3 + 4, cached=6, cache_write=4, reasoning=4, audio_input=8, audio_output=20
+    )
+
+
+def test_what_no_choice_said_is_not_said_by_their_sum() -> None:
+    tally = Tally(candidates=2)
+    for choice in (0, 1):
+        tally.note(Reading(prompt=5), choice)
+    assert tally.reading == Reading(prompt=5)
+
+
+def test_of_one_choice_the_later_word_counts_and_the_whole_goes_before() -> None:
+    tally = Tally()
+    tally.note(Reading(prompt=5, completion=1), 3)
+    tally.note(Reading(completion=2), 3)
+    assert tally.reading == Reading(prompt=5, completion=2)
+    tally.note(Reading(), None)
+    tally.note(Reading(prompt=6, completion=9), None)
+    assert tally.reading == Reading(prompt=6, completion=9)
+
+
+def test_choices_beyond_any_that_exist_are_counted_as_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading_module, "_MAX_CHOICES", 2)
+    tally = Tally(candidates=9)
+    for choice in range(5):
+        tally.note(Reading(prompt=5, completion=1 + choice), choice)
+    assert set(tally.by_choice) == {0, 1}
+    assert tally.by_choice[0].completion == 5
