@@ -71,10 +71,6 @@ class Failure(Exception):
             error["details"] = self.details
         return orjson.dumps({"error": error})
 
-    def event(self) -> bytes:
-        """The same as the last event of a stream that had begun well."""
-        return b"data: " + self.body() + b"\n\n"
-
 
 def retry_after(wait_ms: int) -> dict[str, str]:
     """When to come back, in both forms that OpenAI's clients read; whole seconds are rounded up."""

@@ -2,6 +2,8 @@
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from metering.formats import chat, messages, ollama
 from metering.framing import NDJSON, SSE
@@ -47,3 +49,9 @@ def test_a_stream_of_events_ends_in_a_whole_one(shape: ErrorShape, between: bool
 def test_a_stream_of_lines_ends_in_a_whole_one(between: bool) -> None:
     end = last_event(FUNDS, ErrorShape.OLLAMA, NDJSON, is_between_events=between)
     assert end == (b"" if between else b"\n") + body_of(FUNDS, ErrorShape.OLLAMA) + b"\n"
+
+
+@given(st.sampled_from(sorted(TABLE)), st.text(st.characters(exclude_categories=["Cs"])), st.sampled_from(ErrorShape))
+def test_no_message_cuts_its_event(code: str, message: str, shape: ErrorShape) -> None:
+    body = body_of(Failure(code, message), shape)
+    assert b"\n" not in body and b"\r" not in body

@@ -54,14 +54,6 @@ def test_details_are_there_only_where_there_are_any() -> None:
     assert orjson.loads(detailed.body())["error"]["details"] == {"balance": 0}
 
 
-@given(st.sampled_from(CODES), st.text(st.characters(exclude_categories=["Cs"])))
-def test_the_same_as_one_event_of_a_stream(code: str, message: str) -> None:
-    failure = Failure(code, message)
-    event = failure.event()
-    assert event == b"data: " + failure.body() + b"\n\n"
-    assert event.count(b"\n") == 2 and b"\r" not in event, "a line end inside would cut the event"
-
-
 def test_a_code_that_is_not_in_the_table_is_a_fault() -> None:
     with pytest.raises(AssertionError):
         Failure("no_such_code", "words")
