@@ -13,6 +13,9 @@ from ledger.money import MAX_NANOS
 # Users write policies: nobody may find two with the same id, with which a proxy would go on judging by the first.
 _POLICY_ID_BYTES = 16
 
+# The end of a request whose proxy told no more: billed at its last checkpoint, until its own settlement comes.
+RECOVERED = "recovered"
+
 UsageSource = Literal["reported", "partial", "tokenized", "estimated", "none"]
 TransactionType = Literal["topup", "usage", "bonus", "refund", "adjustment"]
 

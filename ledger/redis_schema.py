@@ -11,7 +11,8 @@ all on a Redis or Valkey Cluster. N is 1 on a single node.
                                        tpm_level tpm_ms (bucket state) · open (how many requests) · counting (how often
                                        it began) day month used_day used_month used_total (spent and held) ·
                                        request id (16 bytes) -> "hold tokens day month counting" of an open request
-    fb:{s}:holds               hash    request id (16 bytes) -> nano-dollars held
+    fb:{s}:holds               hash    request id (16 bytes) -> "nanos expiry_ms wallet_id key_id checkpoint"
+    fb:{s}:looks               hash    seen_ms from_ms: when somebody looked for lapsed holds (metering/lua/lapsed.lua)
     fb:{s}:usage               stream  one event per settled request: fields `entry` (JSON), `charge` (nano-dollars)
 
 available = balance + overdraft - held - unposted
@@ -41,6 +42,10 @@ def key_state_key(shard: int, key_id: UUID) -> str:
 
 def holds_key(shard: int) -> str:
     return f"fb:{{{shard}}}:holds"
+
+
+def looks_key(shard: int) -> str:
+    return f"fb:{{{shard}}}:looks"
 
 
 def usage_stream(shard: int) -> str:

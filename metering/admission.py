@@ -16,15 +16,17 @@ from redis.exceptions import RedisError
 
 from ledger.redis_schema import holds_key, key_state_key, shard_of, usage_stream, wallet_key
 from metering.bucket import DAY_MS, MINUTE_MS, Bucket
-from metering.model import REFUSED_MARK, Outcome
+from metering.leases import LEASE_MS, Leases
 from metering.policies import KnownPolicies
 from metering.policy import UNKNOWN_USE, Policy, Refused, Use, parse_or_nothing
+from metering.scripts import script
+from metering.verdict import REFUSED_MARK, Outcome
 from runtime.backoff import Backoff
 from runtime.breaker import Breaker
 from runtime.clock import ClockMs, monotonic_ms
 from runtime.coalesce import Coalescer, Overloaded
-from runtime.lua import load_script
 from runtime.postgres import UNAVAILABLE
+from runtime.tasks import TaskSet
 
 log = structlog.get_logger("farebox.admission")
 
@@ -39,6 +41,8 @@ _SETTLE_RETRY_FIRST_S = 0.05
 _SETTLE_RETRY_MAX_S = 1.0
 _AWAY: tuple[type[BaseException], ...] = (RedisError, *UNAVAILABLE)
 _NO_POLICY: tuple[type[BaseException], ...] = (*_AWAY, Overloaded)
+# Settled, and not yet posted to Postgres: about 1 GB in Redis, which must not fill up.
+MAX_BACKLOG_EVENTS = 1_000_000
 _BREAKER_FAILURES = 5
 _BREAKER_OPEN_MS = 1_000
 # Once not known, once changed by its owner at that moment, once more: whoever changes it all the time may wait.
@@ -55,7 +59,10 @@ class LimitsUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A request that asks to be let in; the hold is in nano-dollars, `tokens` the most that it may use."""
+    """A request that asks to be let in; `tokens` is the most that it may use.
+
+    The hold, in nano-dollars, may be lowered to what wallet and budgets have, down to `least_nanos` (None: not at all).
+    """
 
     request_id: UUID
     key_id: UUID
@@ -63,11 +70,12 @@ class Admission:
     hold_nanos: int
     tokens: int = 0
     use: Use = UNKNOWN_USE
+    least_nanos: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What admission found; buckets as they stand after it, `available_nanos` after the hold if there is one.
+    """What admission found; buckets as they stand after it, `available_nanos` after the hold of `held_nanos`, if any.
 
     Where a budget refused, `available_nanos` is what it has left. `tokens` and `max_concurrent_requests` are there if
     the key has such a limit, `refused` if the key's policy does not allow the request.
@@ -80,6 +88,7 @@ class Decision:
     tokens: Bucket | None = None
     max_concurrent_requests: int | None = None
     refused: Refused | None = None
+    held_nanos: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +122,26 @@ class StateLoader(Protocol):
 class Limits:
     """Admission and settlement for one proxy process."""
 
-    def __init__(self, redis: Redis, loader: StateLoader, *, shards: int = 1, clock_ms: ClockMs = monotonic_ms) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        loader: StateLoader,
+        *,
+        shards: int = 1,
+        max_backlog_events: int = MAX_BACKLOG_EVENTS,
+        clock_ms: ClockMs = monotonic_ms,
+    ) -> None:
         self._redis = redis
         self._loader = loader
         self._shards = shards
         self._clock_ms = clock_ms
         self._policies = KnownPolicies(redis, shards)
         self._breaker = Breaker(_BREAKER_FAILURES, _BREAKER_OPEN_MS)
-        self._admit_script = load_script(redis, "metering", "lua/admit.lua")
-        self._settle_script = load_script(redis, "metering", "lua/settle.lua")
+        self._admit_script = script(redis, "admit")
+        self._settle_script = script(redis, "settle")
+        self._max_backlog_events = max_backlog_events
+        self._tasks = TaskSet()
+        self.leases = Leases(redis, loader, shards=shards, clock_ms=clock_ms, on_answer=self._note_answer)
         self._admissions = [self._coalescer("admit", self._admit_batch, s) for s in range(shards)]
         self._settlements = [self._coalescer("settle", self._settle_batch, s) for s in range(shards)]
 
@@ -169,7 +189,17 @@ class Limits:
 
         Raises Overloaded when too many wait already.
         """
+        renewal = self.leases.close(settlement.request_id)
+        if renewal is None:
+            return self._submit(settlement)
+        return self._tasks.spawn(self._settle_after(renewal, settlement), name="settle")
+
+    def _submit(self, settlement: Settlement) -> asyncio.Future[int]:
         return self._settlements[shard_of(settlement.wallet_id, self._shards)].submit(settlement)
+
+    async def _settle_after(self, renewal: asyncio.Future[Any], settlement: Settlement) -> int:
+        await asyncio.wait([renewal])
+        return await self._submit(settlement)
 
     def release(self, request: Admission) -> None:
         """Let a hold go without a usage entry: the request never went upstream."""
@@ -180,8 +210,16 @@ class Limits:
 
     async def drain(self, timeout_s: float) -> int:
         """Wait for settlements under way; returns how many could not be brought to Redis."""
+        await self._tasks.drain(timeout_s)
+        await self.leases.drain(timeout_s)
         left = await asyncio.gather(*(c.drain(timeout_s) for c in self._settlements))
         return sum(left)
+
+    def _note_answer(self, has_answered: bool) -> None:
+        if has_answered:
+            self._breaker.succeeded()
+        else:
+            self._breaker.failed(self._clock_ms())
 
     @property
     def is_available(self) -> bool:
@@ -238,18 +276,20 @@ class Limits:
         self.release(request)
 
     async def _admit_batch(self, shard: int, batch: list[tuple[Admission, str]]) -> list[Decision]:
-        keys = [holds_key(shard)]
-        args: list[Any] = []
+        keys = [holds_key(shard), usage_stream(shard)]
+        args: list[Any] = [LEASE_MS, self._max_backlog_events]
         for request, judged in batch:
             keys.append(key_state_key(shard, request.key_id))
             keys.append(wallet_key(shard, request.wallet_id))
-            args.extend((request.request_id.bytes, request.hold_nanos, request.tokens, judged))
+            hold_nanos = request.hold_nanos
+            least_nanos = hold_nanos if request.least_nanos is None else request.least_nanos
+            args.extend((request.request_id.bytes, hold_nanos, least_nanos, request.tokens, judged))
         try:
             reply = await self._admit_script(keys, args)
         except (RedisError, OSError, TimeoutError):
-            self._breaker.failed(self._clock_ms())
+            self._note_answer(False)
             raise
-        self._breaker.succeeded()
+        self._note_answer(True)
         return [_decision(answer) for answer in reply[1:]]
 
     async def _settle_batch(self, shard: int, batch: list[Settlement]) -> list[int]:
@@ -258,24 +298,25 @@ class Limits:
         for settlement in batch:
             keys.append(wallet_key(shard, settlement.wallet_id))
             keys.append(key_state_key(shard, settlement.key_id))
-            args.extend((settlement.request_id.bytes, settlement.cost_nanos, settlement.entry, settlement.tokens))
+            args.extend((settlement.request_id.bytes, settlement.cost_nanos, settlement.entry, settlement.tokens, ""))
         backoff = Backoff(_SETTLE_RETRY_FIRST_S, _SETTLE_RETRY_MAX_S)
         while True:
             try:
                 charges: list[int] = await self._settle_script(keys, args)
-                self._breaker.succeeded()
+                self._note_answer(True)
                 return charges
             except (RedisError, OSError, TimeoutError) as error:
-                self._breaker.failed(self._clock_ms())
+                self._note_answer(False)
                 log.warning("settlement_delayed", waiting=len(batch), error=type(error).__name__)
                 await asyncio.sleep(backoff.next_s())
 
 
 def _decision(answer: list[int]) -> Decision:
-    outcome, rpm, rpm_level, rpd, rpd_level, available = answer[:6]
+    outcome, rpm, rpm_level, rpd, rpd_level, available, held = answer[:7]
     minute, day = Bucket(rpm, MINUTE_MS, rpm_level), Bucket(rpd, DAY_MS, rpd_level)
-    if len(answer) == 6:
-        return Decision(Outcome(outcome), minute, day, available)
-    tpm, tpm_level, max_open = answer[6:]
+    if len(answer) == 7:
+        return Decision(Outcome(outcome), minute, day, available, held_nanos=held)
+    tpm, tpm_level, max_open = answer[7:]
     tokens = None if tpm < 0 else Bucket(tpm, MINUTE_MS, tpm_level)
-    return Decision(Outcome(outcome), minute, day, available, tokens, None if max_open < 0 else max_open)
+    most = None if max_open < 0 else max_open
+    return Decision(Outcome(outcome), minute, day, available, tokens, most, held_nanos=held)

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from metering.formats.format import WireFormat
+from metering.formats.format import WireFormat, limited
 from metering.kinds import Kind
 
 # Formats that know `stream_options`.
@@ -44,17 +44,30 @@ class Outgoing:
     is_asking: bool = False
 
 
-def outgoing(raw: bytes, request: Mapping[str, Any], wire: WireFormat, kind: Kind, *, may_ask: bool = True) -> Outgoing:
+def outgoing(
+    raw: bytes,
+    request: Mapping[str, Any],
+    wire: WireFormat,
+    kind: Kind,
+    *,
+    may_ask: bool = True,
+    output_limit: int | None = None,
+) -> Outgoing:
     """The body to send upstream for `raw`, which parsed to `request`; `may_ask` False: the server refused our question.
 
     The client's bytes go as they came, with our options spliced in, unless another parser could read them
-    differently from ours: then what we read, priced and held is what is sent.
+    differently from ours: then what we read, priced and held is what is sent. So it is where `output_limit` lowers the
+    client's own.
     """
+    if output_limit is not None:
+        names = kind.limits if wire.name == "chat" else wire.limits
+        request = limited(request, output_limit, names, wire.limits_in)
     given = request.get("stream_options")
     options: dict[str, Any] = given if isinstance(given, dict) else {}
     asked = _questions(request, options, kind) if may_ask and _is_stream(request, wire.name) else _NO_QUESTIONS
     added = asked.fields | _limit_it_knows(request, kind)
-    body = _body(raw, request, options, added, asked.options, wire.decides)
+    is_ours = output_limit is not None or _could_be_read_otherwise(raw, request, options, wire.decides)
+    body = _body(raw, request, options, added, asked.options, wire.decides, is_ours=is_ours)
     return Outgoing(body, _removal(options, asked, wire.name, kind), bool(asked.options or asked.fields))
 
 
@@ -108,10 +121,12 @@ def _body(
     fields: dict[str, Any],
     asked: dict[str, Any],
     decides: frozenset[str],
+    *,
+    is_ours: bool,
 ) -> bytes:
     added = fields | ({"stream_options": asked} if asked else {})
     # a field that is there already, if only as null, may not come twice
-    if _could_be_read_otherwise(raw, request, options, decides) or any(name in request for name in added):
+    if is_ours or any(name in request for name in added):
         return orjson.dumps(_plain(request, options, fields, asked, decides))
     return raw.rstrip()[:-1] + b"," + orjson.dumps(added)[1:] if added else raw
 

@@ -2,41 +2,17 @@
 
     available = balance + overdraft - held - unposted
 
-A hold is taken from what is available; settling gives it back and takes the charge instead; acknowledging
-moves the charge from `unposted` into the balance that Postgres reports.
+A hold is taken from what is available, and may grow; settling gives it back and takes the charge instead; acknowledging
+moves the charge from `unposted` into the balance that Postgres reports. A hold is leased: after its time anybody may
+settle it at its checkpoint, and only then.
 
 A key with limits of its own keeps a note of each open request: what it took of them is given back by the note, once.
 """
 
-from dataclasses import dataclass, field
-from enum import IntEnum
+from dataclasses import dataclass, field, replace
 
-from ledger.entries import NO_LIMITS, NOTHING_SPENT, KeyLimits, KeySpent
-from metering.bucket import DAY_MS, MINUTE_MS, Bucket
-from metering.budget import changed_by, counted_until, day_at, month_of
-
-REFUSED_MARK = "!"
-
-
-class Outcome(IntEnum):
-    """What admission found, in order of precedence after ADMITTED; the numbers are those of `lua/admit.lua`."""
-
-    ADMITTED = 0
-    UNKNOWN_KEY = 1
-    KEY_REFUSED = 2
-    KEY_FROZEN = 3
-    STALE_POLICY = 4
-    POLICY_REFUSED = 5
-    OVER_MINUTE = 6
-    OVER_DAY = 7
-    OVER_TOKENS = 8
-    TOO_MANY_OPEN = 9
-    UNKNOWN_WALLET = 10
-    WALLET_FROZEN = 11
-    OVER_BUDGET_DAY = 12
-    OVER_BUDGET_MONTH = 13
-    OVER_BUDGET_TOTAL = 14
-    NO_FUNDS = 15
+from metering.model_keys import ModelKey
+from metering.verdict import Outcome
 
 
 @dataclass(slots=True)
@@ -57,147 +33,25 @@ class ModelWallet:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
-    """An open request at its key: what it took, when, and in which count of what the key spends."""
+class ModelHold:
+    """Nano-dollars, until when, and the usage entry as far as it is known, or nothing."""
 
-    hold: int
-    tokens: int
-    day: int
-    month: int
-    counting: int
-
-
-@dataclass(slots=True)
-class ModelKey:
-    """`buckets_ms` None: nothing was taken yet, the buckets are full whatever the time; so with `tokens_ms`.
-
-    `used` is what was spent and is held; None: nobody counts. `counting` says how often counting began.
-    """
-
-    is_active: bool
-    expires_ms: int
-    minute: Bucket
-    day: Bucket
-    version: int = 0
-    is_frozen: bool = False
-    policy_id: str = ""
-    limits: KeyLimits = NO_LIMITS
-    buckets_ms: int | None = None
-    tokens_level: int = 0
-    tokens_ms: int | None = None
-    open: dict[str, Note] = field(default_factory=dict)
-    used: KeySpent | None = None
-    counting: int = 0
-
-    @classmethod
-    def fresh(
-        cls,
-        *,
-        rpm: int,
-        rpd: int,
-        is_active: bool = True,
-        expires_ms: int = 0,
-        version: int = 0,
-        is_frozen: bool = False,
-        policy_id: str = "",
-        limits: KeyLimits = NO_LIMITS,
-        spent: KeySpent = NOTHING_SPENT,
-    ) -> "ModelKey":
-        buckets = Bucket.full(rpm, MINUTE_MS), Bucket.full(rpd, DAY_MS)
-        key = cls(is_active, expires_ms, *buckets, version, is_frozen, policy_id, limits)
-        if key.has_budget:
-            key.used, key.counting = spent, 1
-        return key
-
-    @property
-    def has_budget(self) -> bool:
-        limits = self.limits
-        return (limits.budget_day_nanos, limits.budget_month_nanos, limits.budget_total_nanos) != (None, None, None)
-
-    def buckets_at(self, now_ms: int) -> tuple[Bucket, Bucket]:
-        elapsed_ms = 0 if self.buckets_ms is None else now_ms - self.buckets_ms
-        return self.minute.after(elapsed_ms), self.day.after(elapsed_ms)
-
-    def tokens_at(self, now_ms: int) -> Bucket | None:
-        capacity = self.limits.tokens_per_minute
-        if capacity is None:
-            return None
-        if self.tokens_ms is None:
-            return Bucket.full(capacity, MINUTE_MS)
-        return Bucket(capacity, MINUTE_MS, self.tokens_level).after(now_ms - self.tokens_ms)
-
-    def keep_tokens(self, tokens: Bucket, now_ms: int) -> None:
-        self.tokens_level, self.tokens_ms = tokens.level, max(now_ms, self.tokens_ms or now_ms)
-
-    def over_rate(self, tokens: int, now_ms: int) -> Outcome | None:
-        bucket = self.tokens_at(now_ms)
-        if bucket is not None and not bucket.has(tokens):
-            return Outcome.OVER_TOKENS
-        most = self.limits.max_concurrent_requests
-        return Outcome.TOO_MANY_OPEN if most is not None and len(self.open) >= most else None
-
-    def over_budget(self, hold: int, now_ms: int) -> tuple[Outcome, int] | None:
-        """Which budget refuses, and what it has left."""
-        if self.used is None:
-            return None
-        used, limits = counted_until(self.used, now_ms), self.limits
-        for outcome, budget, spent in (
-            (Outcome.OVER_BUDGET_DAY, limits.budget_day_nanos, used.day_nanos),
-            (Outcome.OVER_BUDGET_MONTH, limits.budget_month_nanos, used.month_nanos),
-            (Outcome.OVER_BUDGET_TOTAL, limits.budget_total_nanos, used.total_nanos),
-        ):
-            if budget is not None and spent + hold > budget:
-                return outcome, budget - spent
-        return None
-
-    def take(self, request: str, hold: int, tokens: int, now_ms: int) -> None:
-        """Notes the request, where the key has limits of its own."""
-        if self.limits == NO_LIMITS:
-            return
-        taken, bucket = 0, self.tokens_at(now_ms)
-        if bucket is not None:
-            taken = bucket.at_most(tokens)
-            self.keep_tokens(bucket.taken(tokens), now_ms)
-        day, month = day_at(now_ms), month_of(day_at(now_ms))
-        if self.used is not None:
-            now = counted_until(self.used, now_ms)
-            day, month = now.day, now.month
-            self.used = changed_by(now, hold, day, month)
-        self.open[request] = Note(hold, taken, day, month, self.counting)
-
-    def close(self, request: str, is_first: bool, charge: int, used_tokens: int, now_ms: int) -> None:
-        """The request is open no longer; what it took becomes what it used."""
-        note = self.open.pop(request, None)
-        bucket = self.tokens_at(now_ms)
-        if note is not None and bucket is not None and self.tokens_ms is not None:
-            self.keep_tokens(bucket.corrected(note.tokens, used_tokens), now_ms)
-        if self.used is None or (note is None and not is_first):
-            return
-        if note is None:
-            self.used = changed_by(self.used, charge, self.used.day, self.used.month)
-        else:
-            hold = note.hold if note.counting == self.counting else 0
-            self.used = changed_by(self.used, charge - hold, note.day, note.month)
-
-    def go_on_from(self, known: "ModelKey") -> None:
-        """What went on at the key stays: only what Postgres says of it is new."""
-        if known.buckets_ms is not None:
-            self.minute = Bucket(self.minute.capacity, MINUTE_MS, known.minute.level)
-            self.day = Bucket(self.day.capacity, DAY_MS, known.day.level)
-            self.buckets_ms = known.buckets_ms
-        self.tokens_level, self.tokens_ms, self.open = known.tokens_level, known.tokens_ms, known.open
-        self.counting = known.counting + (self.has_budget and known.used is None)
-        if self.has_budget and known.used is not None:
-            self.used = known.used
+    nanos: int
+    expiry_ms: int
+    wallet: str
+    key: str
+    checkpoint: str = ""
 
 
 @dataclass(slots=True)
 class Model:
     """One shard of Redis. Keys, wallets and requests are named by any string."""
 
+    lease_ms: int = 5_000
+    max_events: int = 1_000_000
     keys: dict[str, ModelKey] = field(default_factory=dict)
     wallets: dict[str, ModelWallet] = field(default_factory=dict)
-    holds: dict[str, int] = field(default_factory=dict)
+    holds: dict[str, ModelHold] = field(default_factory=dict)
     events: list[tuple[str, str, int]] = field(default_factory=list)
 
     def admit(
@@ -208,34 +62,67 @@ class Model:
         hold: int,
         now_ms: int,
         *,
+        least: int | None = None,
         tokens: int = 0,
         judged: str = "",
     ) -> Outcome:
-        """`judged` is the id of the policy that the request was judged by, after REFUSED_MARK where it says no."""
-        key = self.keys.get(key_name)
+        """`least`: the hold is lowered to what there is, if there is so much; None: it is not.
+
+        `judged` is the id of the policy that the request was judged by, after REFUSED_MARK where it says no.
+        """
+        key, least = self.keys.get(key_name), hold if least is None else least
         if key is None:
             return Outcome.UNKNOWN_KEY
-        refusal = _key_refusal(key, tokens, judged, now_ms) or self._money_refusal(key, wallet_name, hold, now_ms)
+        is_backlogged = len(self.events) > self.max_events
+        refusal = key.refusal(tokens, judged, now_ms, is_backlogged=is_backlogged)
+        refusal = refusal or self._money_refusal(key, wallet_name, least, now_ms)
         if refusal is not None:
             return refusal
+        wallet = self.wallets[wallet_name]
+        hold = min(key.within_budgets(hold, now_ms), wallet.available)
         minute, day = key.buckets_at(now_ms)
         key.minute, key.day = minute.taken(), day.taken()
         key.buckets_ms = max(now_ms, key.buckets_ms or now_ms)
         key.take(request, hold, tokens, now_ms)
-        self.wallets[wallet_name].held += hold
-        self.holds[request] = hold
+        wallet.held += hold
+        self.holds[request] = ModelHold(hold, now_ms + self.lease_ms, wallet_name, key_name)
         return Outcome.ADMITTED
 
-    def _money_refusal(self, key: ModelKey, wallet_name: str, hold: int, now_ms: int) -> Outcome | None:
+    def _money_refusal(self, key: ModelKey, wallet_name: str, least: int, now_ms: int) -> Outcome | None:
         wallet = self.wallets.get(wallet_name)
         if wallet is None or wallet.balance is None:
             return Outcome.UNKNOWN_WALLET
         if wallet.is_frozen:
             return Outcome.WALLET_FROZEN
-        over = key.over_budget(hold, now_ms)
+        over = key.over_budget(least, now_ms)
         if over is not None:
             return over[0]
-        return Outcome.NO_FUNDS if hold > wallet.available else None
+        return Outcome.NO_FUNDS if least > wallet.available else None
+
+    def renew(
+        self, request: str, key_name: str, wallet_name: str, believed: int, wanted: int, checkpoint: str, now_ms: int
+    ) -> int | None:
+        """What is held then: `wanted` more, as far as there is. None: nothing, and the wallet is not known."""
+        hold, wallet = self.holds.get(request), self.wallets.get(wallet_name)
+        is_known = wallet is not None and wallet.balance is not None
+        if hold is None and not is_known:
+            return None
+        more = min(wanted + (believed if hold is None else 0), wallet.available if wallet and is_known else 0)
+        if more > 0 and key_name in self.keys:
+            more = self.keys[key_name].hold_more(request, more, now_ms)
+        held = (hold.nanos if hold else 0) + max(0, more)
+        if wallet is not None:
+            wallet.held += max(0, more)
+        kept = checkpoint or (hold.checkpoint if hold else "")
+        self.holds[request] = ModelHold(held, now_ms + self.lease_ms, wallet_name, key_name, kept)
+        return held
+
+    def lapsed(self, now_ms: int) -> dict[str, ModelHold]:
+        """What anybody may settle. A lease from before the clock was set back ends a lease from now."""
+        latest_ms = now_ms + self.lease_ms
+        for request, hold in self.holds.items():
+            self.holds[request] = replace(hold, expiry_ms=min(hold.expiry_ms, latest_ms))
+        return {request: hold for request, hold in self.holds.items() if hold.expiry_ms <= now_ms}
 
     def settle(
         self,
@@ -247,19 +134,27 @@ class Model:
         tokens: int = 0,
         now_ms: int = 0,
         has_entry: bool = True,
-    ) -> int:
-        """Returns the charge: the cost, or as much of it as the hold and the wallet have."""
-        hold = self.holds.pop(request, None)
-        if hold:
-            self.wallets[wallet_name].held -= hold
-        charge = self._charge(request, wallet_name, cost) if has_entry else 0
+        lapsed_ms: int | None = None,
+    ) -> int | None:
+        """Returns the charge: the cost, or as much of it as the hold or the wallet has.
+
+        `lapsed_ms`: only if its lease lapsed, as it was seen by then; None: it did not, and nothing was done.
+        """
+        hold = self.holds.get(request)
+        if lapsed_ms is not None and (hold is None or hold.expiry_ms != lapsed_ms or hold.expiry_ms > now_ms):
+            return None
+        if hold is not None:
+            del self.holds[request]
+            self.wallets.setdefault(wallet_name, ModelWallet()).held -= hold.nanos
+        charge = self._charge(request, wallet_name, cost, hold.nanos if hold else 0) if has_entry else 0
         if key_name in self.keys:
             self.keys[key_name].close(request, hold is not None, charge, tokens, now_ms)
         return charge
 
-    def _charge(self, request: str, wallet_name: str, cost: int) -> int:
+    def _charge(self, request: str, wallet_name: str, cost: int, hold: int) -> int:
+        """What was held can be charged, whatever the wallet seems to have just then: see `lua/settle.lua`."""
         wallet = self.wallets.setdefault(wallet_name, ModelWallet())
-        charge = cost if wallet.balance is None else min(cost, max(0, wallet.available))
+        charge = cost if wallet.balance is None else min(cost, max(hold, wallet.available))
         wallet.unposted += charge
         self.events.append((request, wallet_name, charge))
         return charge
@@ -288,19 +183,3 @@ class Model:
         if known is not None:
             state.go_on_from(known)
         self.keys[name] = state
-
-
-def _key_refusal(key: ModelKey, tokens: int, judged: str, now_ms: int) -> Outcome | None:
-    """What the key's own state says. Whether it is good comes first: a revoked key learns nothing else."""
-    minute, day = key.buckets_at(now_ms)
-    if not key.is_active or 0 < key.expires_ms <= now_ms:
-        return Outcome.KEY_REFUSED
-    if key.is_frozen:
-        return Outcome.KEY_FROZEN
-    if judged == REFUSED_MARK + key.policy_id:
-        return Outcome.POLICY_REFUSED
-    if judged != key.policy_id:
-        return Outcome.STALE_POLICY
-    if not minute.has():
-        return Outcome.OVER_MINUTE
-    return key.over_rate(tokens, now_ms) if day.has() else Outcome.OVER_DAY

@@ -3,18 +3,18 @@
 Each step raises the `Failure` to answer with.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from aiohttp import web
 
-from ledger.money import MAX_NANOS
 from metering.admission import Admission, Decision, Limits, LimitsUnavailable
 from metering.endpoints import Endpoint
-from metering.estimate.bound import Bound, bound
-from metering.model import Outcome
+from metering.estimate.bound import answers_of, bound
+from metering.holds import HoldPlan
 from metering.policy import Use
-from metering.pricing import Price, worst_cost_nanos
+from metering.pricing import Price
+from metering.verdict import Outcome
 from proxy import asking, refusals
 from proxy.asking import Asked
 from proxy.failures import Failure
@@ -25,7 +25,7 @@ from proxy.keys import Identity, KeyVerifier
 from proxy.prices import PriceBook
 from proxy.routing import Route, Routes
 from proxy.settlement import Admitted
-from runtime.settings import Listen
+from runtime.settings import Holds, Listen
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,11 @@ class Wanted:
     asked: Asked
     route: Route
     price: Price
-    bound: Bound
-    hold_nanos: int
+    plan: HoldPlan
 
     @property
     def tokens(self) -> int:
-        return self.bound.input_tokens + self.bound.output_tokens
+        return self.plan.bound.input_tokens + self.plan.bound.output_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +49,7 @@ class Desk:
     prices: PriceBook
     routes: Routes
     listen: Listen
+    holds: Holds = field(default_factory=Holds)
 
     async def identify(self, request: web.BaseRequest) -> Identity:
         return await self.verifier.verify(presented_key(request.headers))
@@ -62,7 +62,18 @@ class Desk:
         most = bound(
             asked.ask, asked.fields, settings.max_output_tokens, route.kind, context_tokens=settings.context_tokens
         )
-        return Wanted(asked, route, price, most, _hold_nanos(most, price))
+        ask = asked.ask
+        plan = HoldPlan(
+            most,
+            price,
+            answers=answers_of(ask, route.kind),
+            limit=settings.max_output_tokens if ask.output_limit is None else ask.output_limit,
+            least_output=ask.least_output,
+            is_stepwise=ask.is_stream and ask.generates,
+            may_lower=self.holds.lower_limits and ask.generates,
+            step_tokens=self.holds.step_tokens,
+        )
+        return Wanted(asked, route, price, plan)
 
     def _route_and_price(self, model: str, endpoint: Endpoint) -> tuple[Route, Price]:
         route = self.routes.for_model(model)
@@ -82,8 +93,9 @@ class Desk:
         use = Use(wanted.asked.ask.model, wanted.asked.endpoint.name, ip)
         key_id, wallet_id = identity.key_id, identity.wallet_id
         try:
+            plan = wanted.plan
             return await self.limits.admit(
-                Admission(request_id, key_id, wallet_id, wanted.hold_nanos, wanted.tokens, use)
+                Admission(request_id, key_id, wallet_id, plan.first_nanos, wanted.tokens, use, plan.least_nanos)
             )
         except LimitsUnavailable as error:
             raise refusals.of_limits(error) from error
@@ -93,20 +105,15 @@ class Desk:
     ) -> Admitted:
         """What was let in; raises the refusal if it was not."""
         if decision.outcome is not Outcome.ADMITTED:
-            raise refusals.of_decision(decision, wanted.hold_nanos, wanted.tokens)
-        client_id = headers.client_request_id(request.raw_headers)
-        endpoint = wanted.asked.endpoint.name
-        return Admitted(request_id, identity, wanted.asked, endpoint, wanted.route, wanted.price, client_id)
-
-
-def _hold_nanos(most: Bound, price: Price) -> int:
-    worst = worst_cost_nanos(
-        most.input_tokens,
-        most.output_tokens,
-        price,
-        audio_input_tokens=most.audio_input_tokens,
-        audio_output_tokens=most.audio_output_tokens,
-        images=most.images,
-        audio_ms=most.audio_ms,
-    )
-    return min(worst, MAX_NANOS)
+            raise refusals.of_decision(decision, wanted.plan.least_nanos, wanted.tokens)
+        return Admitted(
+            request_id,
+            identity,
+            wanted.asked,
+            wanted.asked.endpoint.name,
+            wanted.route,
+            wanted.price,
+            headers.client_request_id(request.raw_headers),
+            wanted.plan,
+            decision.held_nanos,
+        )

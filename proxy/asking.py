@@ -27,12 +27,13 @@ class Asked:
     ask: Ask
     form_type: str | None = None
 
-    def sent(self, kind: Kind, *, may_ask: bool) -> Outgoing:
+    def sent(self, kind: Kind, *, may_ask: bool, output_limit: int | None = None) -> Outgoing:
         """What goes upstream for it; raises the `Failure` of a body that cannot be written again."""
         if self.form_type is not None:
             return Outgoing(self.raw)
         try:
-            return outgoing(self.raw, self.fields, self.endpoint.wire, kind, may_ask=may_ask)
+            wire = self.endpoint.wire
+            return outgoing(self.raw, self.fields, wire, kind, may_ask=may_ask, output_limit=output_limit)
         except orjson.JSONEncodeError:
             # the parser goes deeper than the writer, which is needed where the body could be read in two ways
             raise invalid_request("The body is nested too deeply.") from None

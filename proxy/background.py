@@ -8,15 +8,30 @@ from accounts.stripe.auto_topup.wishes import limits_of
 from accounts.stripe.client import StripeApi
 from accounts.stripe.pruning import Pruning
 from accounts.stripe.webhook import is_live
+from metering.leases import AWAY
+from metering.recovery import INTERVAL_S, Recovery
 from proxy.backends import Backends
 from proxy.notices import notice_jobs
-from runtime.periodic import Job
+from runtime.periodic import Job, every
 from runtime.settings import Config, Stripe
 
 
 def background_jobs(config: Config, backends: Backends) -> Mapping[str, Job]:
     """Any number of ledger processes may run them at once: each takes its rows under a lock."""
-    return {**_stripe_jobs(config.stripe, backends), **notice_jobs(config.notices, backends)}
+    return {
+        "recovery": _recovery(backends),
+        **_stripe_jobs(config.stripe, backends),
+        **notice_jobs(config.notices, backends),
+    }
+
+
+def _recovery(backends: Backends) -> Job:
+    recovery = Recovery(backends.redis)
+
+    async def look() -> None:
+        await recovery.look()
+
+    return every(INTERVAL_S, look, name="recovery", failures=AWAY)
 
 
 def _stripe_jobs(settings: Stripe, backends: Backends) -> dict[str, Job]:

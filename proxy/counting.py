@@ -11,7 +11,13 @@ from typing import Any, Protocol
 
 import structlog
 
-from metering.estimate.likely import likely_audio_ms, likely_tokens_in, prompt_overhead, prompt_texts
+from metering.estimate.likely import (
+    likely_audio_ms,
+    likely_prompt_tokens,
+    likely_tokens_in,
+    prompt_overhead,
+    prompt_texts,
+)
 from metering.formats.format import Ask
 from metering.outcome import Counted
 from metering.text import Texts
@@ -52,7 +58,7 @@ class Counting:
             found = None
         rest, audio_ms = likely_tokens_in(said.dropped_bytes + unread_bytes), likely_audio_ms(fields)
         if found is None:
-            prompt = prompt_overhead(fields) + likely_tokens_in(_bytes(prompt_texts(fields)))
+            prompt = likely_prompt_tokens(fields)
             output = max(likely_tokens_in(_bytes(said.whole())), said.pieces_said)
             return Counted(prompt, output + rest, is_tokenized=False, audio_ms=audio_ms)
         prompt, output = found

@@ -4,8 +4,9 @@ Theory of operation. Nothing is owed until a hold is placed. From `ADMITTED` on,
 commanded, whatever happens and in whatever order: that is the law the tests hold the table to. Until the request is
 `SENT` an end costs nothing. An answer is first collected (`WAITING`): as long as not a byte of it has gone to the
 client, a failing upstream costs nothing and is answered with a clean error; a client that leaves pays for the prompt,
-which is being read by then. Once bytes flow (`RELAYING`), what was delivered is settled, whoever ended it. Where the
-answer is worth reading to its end without a client (`DRAINING`), it is. `CLOSED` swallows what comes late: a connection
+which is being read by then. Once bytes flow (`RELAYING`), what was delivered is settled, whoever ended it; Farebox
+itself does when nothing more can be held. Where the answer is worth reading to its end without a client
+(`DRAINING`), it is. `CLOSED` swallows what comes late: a connection
 lost after the end, a cancellation during a failure.
 
 `RELEASE` lets the hold go and records the request at no cost; `SETTLE` records it with its usage.
@@ -36,6 +37,7 @@ class Event(Enum):
     CLIENT_LEFT = auto()
     CLIENT_LEFT_READ_ON = auto()  # the same, and the answer is to be read to its end
     DRAINED_ENOUGH = auto()  # that took too long
+    FUNDS_ENDED = auto()  # what was delivered has used up all that there is
 
 
 class Command(Enum):
@@ -71,11 +73,16 @@ TRANSITIONS: dict[tuple[State, Event], tuple[State, tuple[Command, ...]]] = {
     (State.WAITING, Event.CLIENT_LEFT_READ_ON): (State.DRAINING, (Command.READ_ON,)),
     (State.RELAYING, Event.ANSWER_COMPLETE): (State.CLOSED, (Command.SETTLE, Command.FINISH_ANSWER)),
     (State.RELAYING, Event.UPSTREAM_FAILED): (State.CLOSED, (Command.SETTLE, Command.SEND_ERROR_EVENT)),
+    (State.RELAYING, Event.FUNDS_ENDED): (
+        State.CLOSED,
+        (Command.ABORT_UPSTREAM, Command.SETTLE, Command.SEND_ERROR_EVENT),
+    ),
     (State.RELAYING, Event.CLIENT_LEFT): _CUT,
     (State.RELAYING, Event.CLIENT_LEFT_READ_ON): (State.DRAINING, (Command.READ_ON,)),
     (State.DRAINING, Event.ANSWER_COMPLETE): (State.CLOSED, (Command.SETTLE,)),
     (State.DRAINING, Event.UPSTREAM_FAILED): (State.CLOSED, (Command.SETTLE,)),
     (State.DRAINING, Event.DRAINED_ENOUGH): _CUT,
+    (State.DRAINING, Event.FUNDS_ENDED): _CUT,
     (State.DRAINING, Event.CLIENT_LEFT): _CUT,
 }
 

@@ -26,13 +26,14 @@ from proxy.drain import Drain
 from proxy.error_shapes import ErrorShape, body_of, last_event, shape_of
 from proxy.exchange import Command, Event, Exchange, State
 from proxy.failures import Failure
+from proxy.funding import Funding
 from proxy.http import client_stream, headers
 from proxy.http.answers import failure_response, whole_response
 from proxy.leaving import Drains
 from proxy.questions import Questions, is_about_our_question
 from proxy.recording import Recorder, Recording
 from proxy.relay import Relay, Signal
-from proxy.settlement import CLIENT_LEFT, DRAINED, Admitted, Ending, ended_how
+from proxy.settlement import CLIENT_LEFT, DRAINED, FUNDS_ENDED, Admitted, Ending, ended_how
 from proxy.upstream.errors import UpstreamError
 from proxy.upstream.pool import UpstreamRequest
 from runtime.clock import monotonic_ms, wall_ms
@@ -47,6 +48,7 @@ _SETTLE_WAIT_S = 0.5
 # nginx's status for a client that left; nobody receives it
 _CLIENT_CLOSED_REQUEST = 499
 _SERVICE_UNAVAILABLE = 503
+_LAST_SIGNALS = (Signal.END, Signal.FAILED, Signal.SPENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class Call:
         self._began_ms = monotonic_ms()
         self._decision: Decision | None = None
         self._admitted: Admitted | None = None
+        self._funding: Funding | None = None
         self._sent: Outgoing | None = None
         self._relay = Relay(_no_tap)
         self._response: web.StreamResponse | None = None
@@ -108,6 +111,7 @@ class Call:
         if not refusals.is_about_the_key(decision):
             self._decision = decision
         admitted = desk.admitted(self._request, self._request_id, identity, wanted, decision)
+        self._funding = Funding(admitted, desk.limits.leases, self._gateway.tasks, self._began_ms)
         self._on(Event.HOLD_PLACED)
         return admitted
 
@@ -121,6 +125,8 @@ class Call:
                 await self._begin()
             elif signal is Signal.CONGESTED:
                 await self._wait_for_client()
+            elif signal is Signal.SPENT:
+                return await self._end_spent()
             elif signal is Signal.FAILED:
                 error = self._relay.error
                 assert error is not None
@@ -134,7 +140,7 @@ class Call:
     async def _send(self, admitted: Admitted) -> None:
         asked, route = admitted.asked, admitted.route
         may_ask = self._gateway.questions.may_ask(route, asked.ask.model)
-        self._sent = sent = asked.sent(route.kind, may_ask=may_ask)
+        self._sent = sent = asked.sent(route.kind, may_ask=may_ask, output_limit=admitted.lowered_limit)
         passed = headers.to_upstream(
             self._request.raw_headers,
             credential=route.credential,
@@ -143,6 +149,8 @@ class Call:
         )
         trusts_counts = route.on_client_left is not OnClientLeft.ESTIMATE
         self._relay = relay = Relay(partial(_make_tap, self._endpoint, asked.ask, sent, trusts_counts))
+        assert self._funding is not None
+        self._funding.follow(relay)
         path = self._endpoint.upstream_path
         request = UpstreamRequest("POST", path, passed, sent.body, is_rooted=self._endpoint.is_rooted)
         try:
@@ -164,6 +172,8 @@ class Call:
             passed.append(("x-accel-buffering", "no"))
         self._response, self._client = await client_stream.begin(self._request, relay.status, passed)
         relay.attach(self._client)
+        if self._funding is not None:
+            self._funding.delivering()
 
     async def _wait_for_client(self) -> None:
         assert self._client is not None
@@ -200,15 +210,27 @@ class Call:
             self._on(Event.UPSTREAM_FAILED, Ending(failure.code, status, failure.message))
         if self._response is None or self._client is None:
             return failure_response(failure, self._own_headers(), body_of(failure, self._shape))
+        return await self._end_with_event(failure, self._response, self._client)
+
+    async def _end_spent(self) -> web.StreamResponse:
+        """Neither the wallet nor the key's budget has anything left to hold."""
+        failure = refusals.funds_ended()
+        self._on(Event.FUNDS_ENDED, Ending(FUNDS_ENDED, self._relay.status, failure.message))
+        assert self._response is not None and self._client is not None
+        return await self._end_with_event(failure, self._response, self._client)
+
+    async def _end_with_event(
+        self, failure: Failure, response: web.StreamResponse, client: client_stream.ClientStream
+    ) -> web.StreamResponse:
         framing = self._relay.framing
         if framing is None:
             # a body cut short must not look whole
             self._hang_up()
             raise ConnectionAbortedError("the answer broke off")
         between = self._relay.is_between_events
-        self._client.write(last_event(failure, self._shape, framing, is_between_events=between))
-        await self._client.finish()
-        return self._response
+        client.write(last_event(failure, self._shape, framing, is_between_events=between))
+        await client.finish()
+        return response
 
     # the client is gone
 
@@ -231,7 +253,7 @@ class Call:
         with self._gateway.drain, self._gateway.drains.reading(admitted.route):
             try:
                 async with asyncio.timeout(wait_s):
-                    while (signal := await self._relay.next_signal()) not in (Signal.END, Signal.FAILED):
+                    while (signal := await self._relay.next_signal()) not in _LAST_SIGNALS:
                         pass
             except TimeoutError:
                 self._on(Event.DRAINED_ENOUGH, ending)
@@ -242,6 +264,8 @@ class Call:
                 is_whole = signal is Signal.END and self._relay.is_good and not self._relay.tap.has_error
                 if is_whole:
                     self._on(Event.ANSWER_COMPLETE, Ending(DRAINED, _CLIENT_CLOSED_REQUEST))
+                elif signal is Signal.SPENT:
+                    self._on(Event.FUNDS_ENDED, ending)
                 else:
                     self._on(Event.UPSTREAM_FAILED, ending)
 
@@ -257,6 +281,8 @@ class Call:
 
     def _own_headers(self) -> list[tuple[str, str]]:
         own = [("x-request-id", str(self._request_id))]
+        if self._admitted is not None and self._admitted.lowered_limit is not None:
+            own.append(("x-farebox-max-tokens", str(self._admitted.lowered_limit)))
         if self._decision is not None:
             own.extend(headers.rate_limit(self._decision.minute))
             if self._decision.tokens is not None:

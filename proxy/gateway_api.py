@@ -1,5 +1,6 @@
 """The gateway, wired: what programs call with a key. Every part of it is made here, and closed in the reverse order."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
@@ -27,6 +28,7 @@ from proxy.routing import Route, Routes
 from proxy.upstream.pool import PoolLimits, UpstreamPool, parse_origin
 from proxy.usage_lookup import UsageLookup
 from runtime.settings import Config, Upstream
+from runtime.tasks import TaskSet
 
 log = structlog.get_logger("farebox.app")
 
@@ -40,7 +42,7 @@ async def open_gateway(
     stack: AsyncExitStack, config: Config, backends: Backends, prices: PriceBook, drain: Drain
 ) -> RouteTable:
     """Every path that is answered; OpenAI's and Anthropic's stand under `/v1` and `/api/v1` alike."""
-    limits = Limits(backends.redis, backends.mirror)
+    limits = Limits(backends.redis, backends.mirror, max_backlog_events=config.holds.max_unposted_events)
     stack.push_async_callback(_drain, limits)
     routes = Routes([_route(upstream) for upstream in config.upstreams])
     stack.push_async_callback(routes.close)
@@ -50,9 +52,13 @@ async def open_gateway(
     stack.push_async_callback(counter.close)
     recorder = Recorder(limits, Counting(counter))
     stack.push_async_callback(recorder.tasks.drain, _COUNT_DRAIN_S)
-    desk = Desk(verifier, limits, prices, routes, config.listen)
+    desk = Desk(verifier, limits, prices, routes, config.listen, config.holds)
     gateway = Gateway(desk, recorder, config.listen, drain)
     stack.push_async_callback(gateway.tasks.cancel)
+    leasing = TaskSet()
+    leasing.spawn(limits.leases.run(asyncio.Event()), name="leases")
+    # ends after the settlements were recorded, and before they are drained
+    stack.push_async_callback(leasing.cancel)
     callers = Callers(verifier, limits, config.listen.trusted_proxies)
     lookup = UsageLookup(callers, RequestUsages(backends.pool))
     return route_table(gateway, ModelList(callers, prices, routes), lookup)

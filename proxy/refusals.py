@@ -5,13 +5,14 @@ import orjson
 from ledger.money import MAX_NANOS, format_dollars
 from metering.admission import Decision, LimitsUnavailable
 from metering.bucket import Bucket
-from metering.model import Outcome
 from metering.policy import Refused
+from metering.verdict import Outcome
 from proxy.failures import Failure, invalid_api_key, retry_after
 from proxy.upstream.errors import UpstreamBusy, UpstreamError, UpstreamTimeout
 
 _NOT_AGAIN = {"x-should-retry": "false"}
 _UPSTREAM_RETRY_MS = 1_000
+_BACKLOG_RETRY_MS = 5_000
 # When one of the key's own requests ends, nobody can tell.
 _OPEN_RETRY_MS = 1_000
 _BUDGETS = {
@@ -33,6 +34,8 @@ def of_decision(decision: Decision, hold_nanos: int, tokens: int = 0) -> Failure
         case Outcome.POLICY_REFUSED:
             assert decision.refused is not None
             return of_policy(decision.refused)
+        case Outcome.BACKLOGGED:
+            return _backlogged()
         case Outcome.NO_FUNDS:
             return _no_funds(max(0, decision.available_nanos), hold_nanos)
         case Outcome.OVER_BUDGET_DAY | Outcome.OVER_BUDGET_MONTH | Outcome.OVER_BUDGET_TOTAL as outcome:
@@ -95,6 +98,15 @@ def _worded(hold_nanos: int) -> str:
     return "more than a wallet can hold" if hold_nanos >= MAX_NANOS else f"${format_dollars(hold_nanos)}"
 
 
+def funds_ended() -> Failure:
+    """For a stream that is cut in the middle: neither the wallet nor the key's budgets can pay for more of it."""
+    return Failure(
+        "insufficient_balance",
+        "The answer was cut: the balance, or the key's budget, does not pay for more of it.",
+        headers=_NOT_AGAIN,
+    )
+
+
 def _no_funds(available_nanos: int, hold_nanos: int) -> Failure:
     return Failure(
         "insufficient_balance",
@@ -108,6 +120,13 @@ def _no_funds(available_nanos: int, hold_nanos: int) -> Failure:
 def _json_dollars(nanos: int) -> orjson.Fragment:
     """A JSON number exact to nine decimals, which no float is."""
     return orjson.Fragment(format_dollars(nanos))
+
+
+def _backlogged() -> Failure:
+    """More requests ended than Postgres could take in; what is admitted now could be lost."""
+    return Failure(
+        "limits_unavailable", "Too many requests wait to be recorded.", headers=retry_after(_BACKLOG_RETRY_MS)
+    )
 
 
 def of_limits(error: LimitsUnavailable) -> Failure:

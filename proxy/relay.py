@@ -6,6 +6,7 @@ an ordinary chunk wakes nobody.
 """
 
 import asyncio
+import sys
 from collections.abc import Callable
 from enum import Enum, auto
 
@@ -17,6 +18,7 @@ from proxy.upstream.errors import UpstreamError, UpstreamProtocolError
 
 # Answers up to this size are complete before they are begun, and can carry their cost in a header.
 COLLECT_BYTES = 1 << 20
+_NEVER = sys.maxsize
 _BLANK_LINES = (b"\n\n", b"\r\n\r\n", b"\r\r")
 # The content type of an answer, and its framing if it is a stream of events -> what reads along.
 MakeTap = Callable[[bytes, Framing | None], Tap]
@@ -27,6 +29,7 @@ class Signal(Enum):
     CONGESTED = auto()  # the client is slow; the upstream has been paused
     END = auto()
     FAILED = auto()  # see `error`
+    SPENT = auto()  # cut, for nothing more can be paid
 
 
 class Relay:
@@ -43,6 +46,10 @@ class Relay:
         self._is_paused = False
         self._last = b""
         self._is_deaf = False
+        self._look: Callable[[], None] = _look_at_nothing
+        self.look_at_bytes = _NEVER
+        self.passed_bytes = 0
+        self.has_begun = False
         self.upstream: ResponseHandle | None = None
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
@@ -65,15 +72,17 @@ class Relay:
 
     def on_body(self, data: bytes) -> None:
         out = self.tap.feed(data)
+        self.passed_bytes += len(data)
         client = self._client
-        if client is None:
-            if not self._is_deaf:
-                self._collect(out)
-            return
-        client.write(out)
-        self._last = out or self._last
-        if client.is_congested and not self._is_paused:
-            self._pause()
+        if client is not None:
+            client.write(out)
+            self._last = out or self._last
+            if client.is_congested and not self._is_paused:
+                self._pause()
+        elif not self._is_deaf:
+            self._collect(out)
+        if self.passed_bytes >= self.look_at_bytes:
+            self._look()
 
     def on_end(self) -> None:
         self._collect_or_write(self.tap.finish())
@@ -118,6 +127,7 @@ class Relay:
     def attach(self, client: ClientStream) -> None:
         """From here on bytes go to the client; what was collected goes first."""
         self._client = client
+        self.has_begun = True
         self._last = self.body
         client.write(self._last)
         self._collected.clear()
@@ -125,6 +135,16 @@ class Relay:
             self._pause()
         elif self._is_paused:
             self.resume()
+
+    def watch(self, look: Callable[[], None], look_at_bytes: int) -> None:
+        """`look` is called when so many bytes have passed; it says when the next time is."""
+        self._look, self.look_at_bytes = look, look_at_bytes
+
+    def cut(self) -> None:
+        """Not a byte more."""
+        if self.upstream is not None:
+            self.abort()
+            self._signal(Signal.SPENT)
 
     def resume(self) -> None:
         """The client has read on."""
@@ -182,6 +202,10 @@ class Relay:
         self._signals.append(signal)
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
+
+
+def _look_at_nothing() -> None:
+    """An answer that nobody watches."""
 
 
 def _is_sound_as_it_comes(content_type: bytes, headers: list[tuple[bytes, bytes]]) -> bool:

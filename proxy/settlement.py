@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from ledger.entries import UsageEntry, UsageSource
+from ledger.entries import RECOVERED, UsageEntry, UsageSource
 from ledger.money import MAX_NANOS
+from metering.holds import HoldPlan
 from metering.pricing import Price, cost_nanos
+from metering.progress import Progress, tokens_so_far
+from metering.reading import Reading, normalise
 from metering.tap import StreamTap, Tap
 from metering.usage import Usage
 from proxy.asking import Asked
@@ -19,6 +22,8 @@ ENDED_WITHOUT_DONE = "ended_without_done"
 CLIENT_LEFT = "client_left"
 # The client left, and the rest was read for what it said of usage.
 DRAINED = "client_left_drained"
+# Nothing more could be held for a stream, and what was held is used up.
+FUNDS_ENDED = "funds_ended"
 _WHOLE = (COMPLETED, ENDED_WITHOUT_DONE, DRAINED)
 
 
@@ -33,6 +38,13 @@ class Admitted:
     route: Route
     price: Price
     client_request_id: str | None
+    plan: HoldPlan
+    held_nanos: int
+
+    @property
+    def lowered_limit(self) -> int | None:
+        """The limit that goes upstream where the wallet does not pay for the client's own."""
+        return self.plan.lowered_limit(self.held_nanos)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +85,24 @@ def charged_entry(
 def free_entry(admitted: Admitted, ending: Ending, duration_ms: int) -> UsageEntry:
     """Nothing was sent, or nothing came of it: recorded, and free."""
     return _entry(admitted, ending, Usage(), "none", 0, duration_ms)
+
+
+def checkpoint_entry(
+    admitted: Admitted, progress: Progress, prompt_tokens: int, status: int, duration_ms: int
+) -> UsageEntry:
+    """What is owed if nobody ever tells more: by the server's running count, else by what was delivered so far.
+
+    `prompt_tokens` is our own count, for where the server has not told.
+    """
+    reading = progress.reading
+    if progress.is_counted:
+        return charged_entry(admitted, Ending(RECOVERED, status), normalise(reading), "partial", duration_ms)
+    own = Reading(
+        prompt=prompt_tokens if reading.prompt is None else None,
+        completion=tokens_so_far(progress) if admitted.asked.ask.generates else None,
+    )
+    usage = normalise(reading.updated(own))
+    return charged_entry(admitted, Ending(RECOVERED, status), usage, "estimated", duration_ms)
 
 
 def _entry(

@@ -91,8 +91,12 @@ def _output_tokens(ask: Ask, fields: Mapping[str, Any], default_output_tokens: i
     if not ask.generates:
         return drawn_tokens(ask.model, ask.images, fields.get("quality")) + _spoken_tokens(ask, fields)
     limit = default_output_tokens if ask.output_limit is None else ask.output_limit
-    answers = ask.prompts * (ask.candidates if kind.honours_n else 1)
-    return (limit + _predicted_tokens(fields)) * answers
+    return (limit + _predicted_tokens(fields)) * answers_of(ask, kind)
+
+
+def answers_of(ask: Ask, kind: Kind) -> int:
+    """How many answers are generated side by side."""
+    return ask.prompts * (ask.candidates if kind.honours_n else 1)
 
 
 def _predicted_tokens(fields: Mapping[str, Any]) -> int:

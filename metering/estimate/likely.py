@@ -50,6 +50,11 @@ def prompt_overhead(fields: Mapping[str, Any]) -> int:
     return framed + queries + parts.token_ids + _of_media(fields.get("model"), parts)
 
 
+def likely_prompt_tokens(fields: Mapping[str, Any]) -> int:
+    """What a prompt probably comes to, by its length."""
+    return prompt_overhead(fields) + likely_tokens_in(sum(map(utf8_bytes, prompt_texts(fields))))
+
+
 def media_tokens(fields: Mapping[str, Any]) -> int:
     """What pictures, recordings and files of a prompt probably come to."""
     return _of_media(fields.get("model"), _read(fields))

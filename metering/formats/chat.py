@@ -92,4 +92,5 @@ FORMAT = WireFormat(
     marks=(b'"usage"', b'"error"', b'"timings"', b'"finish_reason":"', b'"finish_reason": "'),
     text_fields=("content", "reasoning_content", "reasoning", "refusal", "arguments", "name", "transcript"),
     decides=deciding(*STREAM_OPTIONS, *LIMITS, "messages", "n"),
+    limits=LIMITS,
 )

@@ -67,4 +67,5 @@ FORMAT = WireFormat(
     marks=(b'"usage"', b'"error"', b'"timings"', b'"finish_reason":"', b'"finish_reason": "'),
     text_fields=("text",),
     decides=deciding(*STREAM_OPTIONS, *LIMITS, "prompt", "n", "best_of"),
+    limits=LIMITS,
 )

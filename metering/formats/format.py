@@ -31,7 +31,7 @@ class Ask:
     """What a request asks for. `output_limit`: tokens of each candidate, None where it sets none.
 
     `prompts` x `candidates` answers are generated; `generates` False: no tokens are (embeddings, sound, pictures).
-    `images`: pictures to be made.
+    `images`: pictures to be made. `least_output`: a limit below makes no sense to the server.
     """
 
     model: str
@@ -41,6 +41,7 @@ class Ask:
     prompts: int = 1
     generates: bool = True
     images: int = 0
+    least_output: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,8 @@ class WireFormat:
     `marks`: an event with none of these byte strings says nothing to the meter and is not parsed. `decides`: the
     fields of a request that say who serves it and what it may cost, which no two parsers may read in two ways.
     `ends_long`: the last event holds the whole answer, media too. `text_fields`: in a stream of one answer, the fields
-    whose values are its text, wherever they stand; empty where that cannot be said.
+    whose values are its text, wherever they stand; empty where that cannot be said. `limits`: the fields that bound the
+    output, in `limits_in` where they stand in an object of their own.
     """
 
     name: str
@@ -78,6 +80,8 @@ class WireFormat:
     decides: frozenset[str] = frozenset(("model", "stream"))
     ends_long: bool = False
     text_fields: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+    limits_in: str = ""
 
 
 # What all formats with `stream_options` decide by.
@@ -109,6 +113,15 @@ def limit_of(fields: JsonObject, *names: str) -> int | None:
     """The first of these limits that is set; each is checked."""
     given = [whole_number(fields, name) for name in names]
     return next((limit for limit in given if limit is not None), None)
+
+
+def limited(fields: JsonObject, limit: int, names: tuple[str, ...], limits_in: str) -> dict[str, Any]:
+    """The request with this limit, under each of the names that are given, or the first."""
+    inner = fields.get(limits_in) if limits_in else fields
+    inner = inner if isinstance(inner, Mapping) else {}
+    given = [name for name in names if inner.get(name) is not None] or names[:1]
+    within = {**inner, **dict.fromkeys(given, limit)}
+    return {**fields, limits_in: within} if limits_in else within
 
 
 def flag(fields: JsonObject, name: str, default: bool = False) -> bool:

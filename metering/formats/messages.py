@@ -34,7 +34,13 @@ def ask(fields: JsonObject) -> Ask:
     limit = limit_of(fields, *LIMITS)
     if limit is None:
         raise InvalidAsk("`max_tokens` is required.", "max_tokens")
-    return Ask(model, is_stream=flag(fields, "stream"), output_limit=limit)
+    return Ask(model, is_stream=flag(fields, "stream"), output_limit=limit, least_output=_more_than_thoughts(fields))
+
+
+def _more_than_thoughts(fields: JsonObject) -> int:
+    """`max_tokens` must be more than what may be thought (Anthropic, Extended thinking)."""
+    budget = object_of(fields.get("thinking")).get("budget_tokens")
+    return budget + 1 if isinstance(budget, int) and budget > 0 else 1
 
 
 def read(said: JsonObject) -> Said:
@@ -86,4 +92,5 @@ FORMAT = WireFormat(
     marks=(b'"usage"', b'"error"', b'"message_stop"', b'"message_delta"'),
     text_fields=("text", "thinking", "partial_json"),
     decides=deciding(*LIMITS, "messages"),
+    limits=LIMITS,
 )

@@ -66,6 +66,8 @@ GENERATION = WireFormat(
     texts,
     marks=_MARKS,
     decides=deciding("messages", "prompt", "options", "num_predict"),
+    limits=("num_predict",),
+    limits_in="options",
 )
 EMBEDDING = WireFormat(
     "ollama-embed",

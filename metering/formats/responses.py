@@ -101,4 +101,5 @@ FORMAT = WireFormat(
     text_fields=("delta",),
     decides=deciding(*LIMITS, "input"),
     ends_long=True,
+    limits=LIMITS,
 )

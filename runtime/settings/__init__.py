@@ -5,6 +5,7 @@
     accounts  keys, identity, stripe
     notices   webhooks and mails about events
     upstream  the LLM servers
+    metering  holds, tokenizers
 
 Sections are frozen; secrets are `SecretStr`, which prints as stars.
 """
@@ -15,7 +16,7 @@ from pydantic import AfterValidator, Field
 
 from runtime.settings.accounts import Identity, KeyPolicy, Keys, Stripe
 from runtime.settings.fields import Section
-from runtime.settings.metering import Tokenizers
+from runtime.settings.metering import Holds, Tokenizers
 from runtime.settings.notices import Notices, Smtp, WebhookEndpoint
 from runtime.settings.servers import AdminListen, Database, Listen, Log, RedisServer
 from runtime.settings.upstream import Upstream, UpstreamKind
@@ -26,6 +27,7 @@ __all__ = [
     "Config",
     "Database",
     "DatabaseConfig",
+    "Holds",
     "Identity",
     "IdentityConfig",
     "KeyPolicy",
@@ -77,5 +79,6 @@ class Config(AccountsConfig):
     stripe: Stripe = Stripe()
     notices: Notices = Notices()
     upstreams: Annotated[tuple[Upstream, ...], AfterValidator(_at_least_one)]
+    holds: Holds = Holds()
     tokenizers: Tokenizers = Field(default_factory=dict)
     log: Log = Log()

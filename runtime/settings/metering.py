@@ -1,9 +1,17 @@
-"""How what nobody reports is counted."""
+"""How what nobody reports is counted, and how money is held for what runs."""
 
 from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
+from runtime.settings.fields import Section
+
 ModelPattern = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 TokenizerName = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 Tokenizers = Annotated[dict[ModelPattern, TokenizerName], Field(max_length=256)]
+
+
+class Holds(Section):
+    step_tokens: int = Field(default=512, ge=16, le=1_000_000)
+    lower_limits: bool = True
+    max_unposted_events: int = Field(default=1_000_000, ge=1_000, le=100_000_000)

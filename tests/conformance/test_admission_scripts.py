@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterator
-from importlib import resources
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -15,10 +14,11 @@ from ledger.entries import NO_LIMITS, NOTHING_SPENT, KeyLimits, KeySpent, KeySta
 from ledger.money import MAX_NANOS
 from metering.bucket import DAY_MS, MAX_CAPACITY, MINUTE_MS
 from metering.budget import day_at, month_of
-from metering.model import Outcome
+from metering.scripts import source_of
+from metering.verdict import Outcome
 from runtime.clock import wall_ms
 from runtime.embedded.valkey import EmbeddedValkey
-from tests.support.both_shards import NAMES, Asked, Both, Ended
+from tests.support.both_shards import NAMES, Asked, Both, Ended, Running
 
 T = TypeVar("T")
 
@@ -58,8 +58,12 @@ periods = st.sampled_from(
 )
 key_spent = st.builds(lambda period, *nanos: KeySpent(period[0], period[1], *nanos), periods, money, money, money)
 
-asked = st.builds(Asked, requests, names, names, money, token_counts, verdicts)
-ended = st.builds(Ended, requests, names, names, money, st.booleans(), token_counts)
+leasts = st.none() | small
+lapses = st.sampled_from([None, None, 0, 1])
+checkpoints = st.sampled_from(["", "a", "so far"])
+asked = st.builds(Asked, requests, names, names, money, token_counts, verdicts, leasts)
+ended = st.builds(Ended, requests, names, names, money, st.booleans(), token_counts, lapses)
+running = st.builds(Running, requests, names, names, small, small, checkpoints)
 admissions = st.lists(asked, min_size=1, max_size=6)
 settlements = st.lists(ended, min_size=1, max_size=6)
 bounded_keys = st.tuples(
@@ -69,6 +73,9 @@ bounded_keys = st.tuples(
 steps = st.one_of(
     st.tuples(st.just("admit"), st.tuples(admissions)),
     st.tuples(st.just("settle"), st.tuples(settlements)),
+    st.tuples(st.just("renew"), st.tuples(st.lists(running, min_size=1, max_size=4))),
+    st.tuples(st.just("lapse"), st.tuples(requests, st.booleans())),
+    st.tuples(st.just("look"), st.just(())),
     st.tuples(st.just("acknowledge"), st.tuples(st.integers(1, 4), money)),
     st.tuples(st.just("put_wallet"), st.tuples(names, money, st.just(0), versions)),
     st.tuples(st.just("put_wallet"), st.tuples(names, st.integers(-200, 200), small, versions)),
@@ -116,7 +123,10 @@ put_one = st.tuples(
     st.just(0), st.just(True), st.just(0), st.just(10**6), st.just(10**6), st.just(0),
     st.sampled_from([False] * 5 + [True]), st.sampled_from([*[""] * 5, *POLICIES]), own_limits, spent_little,
 )  # fmt: skip
-ask_one = st.builds(Asked, requests, st.just(0), st.just(0), little, little | st.just(500), st.just("") | verdicts)
+ask_one = st.builds(
+    Asked, requests, st.just(0), st.just(0), little, little | st.just(500), st.just("") | verdicts, st.none() | little
+)
+renew_one = st.builds(Running, requests, st.just(0), st.just(0), little, little, checkpoints)
 end_one = st.builds(
     Ended, requests, st.just(0), st.just(0), little, st.booleans(), little | st.sampled_from([0, 500, 10**9])
 )
@@ -124,6 +134,12 @@ steps_of_one = st.one_of(
     st.tuples(st.just("admit"), st.tuples(st.lists(ask_one, min_size=1, max_size=3))),
     st.tuples(st.just("admit"), st.tuples(st.lists(ask_one, min_size=1, max_size=3))),
     st.tuples(st.just("settle"), st.tuples(st.lists(end_one, min_size=1, max_size=3))),
+    st.tuples(
+        st.just("renew"),
+        st.tuples(
+            st.lists(st.builds(Running, requests, st.just(0), st.just(0), little, little, checkpoints), min_size=1)
+        ),
+    ),
     st.tuples(st.just("put_key"), put_one),
     st.tuples(st.just("put_wallet"), st.tuples(st.just(0), st.just(9_000), st.just(0), st.just(0), st.booleans())),
     st.tuples(st.just("wait"), st.tuples(st.just(0), pauses)),
@@ -200,8 +216,8 @@ def test_the_scripts_do_for_one_key_with_limits_what_the_model_does(
 def test_the_calendar_in_the_lua_is_the_calendar(both_runner: tuple[asyncio.Runner, Redis]) -> None:
     """It is asked about today only, so the histories above cannot try it."""
     runner, client = both_runner
-    source = (resources.files("metering") / "lua/admit.lua").read_text()
-    month = source[source.index("local function month_of(") : source.index("local time = ")]
+    source = source_of("admit")
+    month = source[source.index("local function month_of(") : source.index("-- Read apart")]
     days = range(60_000)
     script = (
         f"{month} local found = {{}} for day = ARGV[1], ARGV[2] do found[#found + 1] = month_of(day) end return found"

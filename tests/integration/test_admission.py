@@ -12,8 +12,8 @@ from ledger.entries import KeyState, WalletState
 from ledger.redis_schema import holds_key, shard_of, usage_stream
 from ledger.redis_store import RedisStore
 from metering.admission import Admission, KeyStanding, Limits, LimitsUnavailable
-from metering.model import Outcome
 from metering.policy import ANYTHING, Policy
+from metering.verdict import Outcome
 from proxy import redis_client
 from runtime.tasks import TaskSet
 from tests.support.ledger import cached_wallet, until

@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from metering.admission import Limits, LimitsUnavailable
-from metering.model import Outcome
+from metering.verdict import Outcome
 from proxy import redis_client
 from runtime.clock import monotonic_ms
 from runtime.coalesce import Overloaded

@@ -17,8 +17,8 @@ from ledger.redis_store import RedisStore
 from metering.admission import Admission, Decision, Limits
 from metering.bucket import DAY_MS
 from metering.budget import day_at, month_of
-from metering.model import Outcome
 from metering.policy import Refused, Use
+from metering.verdict import Outcome
 from proxy import redis_client
 from runtime.clock import wall_ms
 from runtime.ids import new_request_id

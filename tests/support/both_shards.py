@@ -8,17 +8,23 @@ from uuid import UUID
 from redis.asyncio import Redis
 
 from ledger.entries import NO_LIMITS, NOTHING_SPENT, KeyLimits, KeySpent, KeyState, WalletState
-from ledger.redis_schema import LEDGER_GROUP, holds_key, key_state_key, usage_stream, wallet_key
+from ledger.redis_schema import LEDGER_GROUP, holds_key, key_state_key, looks_key, usage_stream, wallet_key
 from ledger.redis_store import Acknowledgement, RedisStore
-from metering.model import Model, ModelKey, Note, Outcome
-from runtime.lua import load_script
+from metering.model import Model, ModelHold
+from metering.model_keys import ModelKey, Note
+from metering.scripts import script
+from metering.verdict import Outcome
 
 NAMES = range(3)
 KEYS = {n: UUID(int=100 + n) for n in NAMES}
 WALLETS = {n: UUID(int=200 + n) for n in NAMES}
-STREAM, HOLDS = usage_stream(0), holds_key(0)
+STREAM, HOLDS, LOOKS = usage_stream(0), holds_key(0), looks_key(0)
+LEASE_MS = 5_000
+MAX_EVENTS = 8
 INTEGER = re.compile(rb"-?\d+")
 _LIMIT_FIELDS = ("tpm", "max_open", "budget_day", "budget_month", "budget_total")
+# A machine may be busy between a step and the look at it.
+_STEP_MS = 60_000
 _COUNT_FIELDS = (b"day", b"month", b"used_day", b"used_month")
 
 
@@ -32,6 +38,7 @@ class Asked:
     hold: int = 0
     tokens: int = 0
     judged: str = ""
+    least: int | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,19 @@ class Ended:
     cost: int = 0
     has_entry: bool = True
     tokens: int = 0
+    lapsed_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class Running:
+    """One that goes on, and wants more."""
+
+    request: int
+    key: int = 0
+    wallet: int = 0
+    believed: int = 0
+    wanted: int = 0
+    checkpoint: str = ""
 
 
 class Both:
@@ -51,15 +71,17 @@ class Both:
 
     def __init__(self, redis: Redis) -> None:
         self.redis = redis
-        self.model = Model()
+        self.model = Model(LEASE_MS, MAX_EVENTS)
         self.outcomes: list[Outcome] = []
-        self._admit = load_script(redis, "metering", "lua/admit.lua")
-        self._settle = load_script(redis, "metering", "lua/settle.lua")
+        self._admit = script(redis, "admit")
+        self._settle = script(redis, "settle")
+        self._renew = script(redis, "renew")
+        self._lapsed = script(redis, "lapsed")
         self._store = RedisStore(redis)
 
     async def empty(self) -> None:
         names = [_key(n) for n in NAMES] + [_wallet(n) for n in NAMES]
-        await self.redis.delete(*names, HOLDS, STREAM)
+        await self.redis.delete(*names, HOLDS, STREAM, LOOKS)
         await self.redis.xgroup_create(STREAM, LEDGER_GROUP, id="0", mkstream=True)
 
     async def step(self, name: str, args: tuple[Any, ...]) -> None:
@@ -67,11 +89,12 @@ class Both:
         await self._compare()
 
     async def admit(self, requests: list[Asked]) -> None:
-        names: list[str] = [HOLDS]
-        args: list[str | int] = []
+        names: list[str] = [HOLDS, STREAM]
+        args: list[str | int] = [LEASE_MS, MAX_EVENTS]
         for asked in requests:
             names += [_key(asked.key), _wallet(asked.wallet)]
-            args += [str(asked.request), asked.hold, asked.tokens, asked.judged]
+            least = asked.hold if asked.least is None else asked.least
+            args += [str(asked.request), asked.hold, least, asked.tokens, asked.judged]
         now_ms, *answers = await self._admit(names, args)
         assert answers == [self._verdict(now_ms, asked) for asked in requests]
 
@@ -80,21 +103,23 @@ class Both:
         state = self.model.keys.get(key)
         if state is None:
             assert self._outcome(now_ms, asked) is Outcome.UNKNOWN_KEY
-            return [Outcome.UNKNOWN_KEY, 0, 0, 0, 0, 0]
+            return [Outcome.UNKNOWN_KEY, 0, 0, 0, 0, 0, 0]
+        least = asked.hold if asked.least is None else asked.least
         (minute, day), tokens, over = (
             state.buckets_at(now_ms),
             state.tokens_at(now_ms),
-            state.over_budget(asked.hold, now_ms),
+            state.over_budget(least, now_ms),
         )
         outcome = self._outcome(now_ms, asked)
-        left = 0
+        left = held = 0
         if outcome is Outcome.ADMITTED:
             minute, day, tokens = state.minute, state.day, state.tokens_at(now_ms)
+            held = self.model.holds[str(asked.request)].nanos
         if outcome in (Outcome.ADMITTED, Outcome.NO_FUNDS):
             left = self.model.wallets[wallet].available
         elif over is not None and over[0] is outcome:
             left = over[1]
-        answer = [int(outcome), minute.capacity, minute.level, day.capacity, day.level, left]
+        answer = [int(outcome), minute.capacity, minute.level, day.capacity, day.level, left, held]
         if state.limits == NO_LIMITS:
             return answer
         most = state.limits.max_concurrent_requests
@@ -109,6 +134,7 @@ class Both:
             str(asked.wallet),
             asked.hold,
             now_ms,
+            least=asked.least,
             tokens=asked.tokens,
             judged=asked.judged,
         )
@@ -125,9 +151,10 @@ class Both:
                 requests[place] = ended = replace(ended, cost=ended.cost % 1000)
             names += [_wallet(ended.wallet), _key(ended.key)]
             args += [str(ended.request), ended.cost, f"entry {ended.request}" if ended.has_entry else "", ended.tokens]
+            args.append("" if ended.lapsed_ms is None else ended.lapsed_ms)
         charges = await self._settle(names, args)
         settled_ms = await self._settled_ms()
-        assert charges == [
+        charged = [
             self.model.settle(
                 str(ended.request),
                 str(ended.wallet),
@@ -136,9 +163,57 @@ class Both:
                 tokens=ended.tokens,
                 now_ms=settled_ms[ended.key],
                 has_entry=ended.has_entry,
+                lapsed_ms=ended.lapsed_ms,
             )
             for ended in requests
         ]
+        assert charges == [-1 if charge is None else charge for charge in charged]
+
+    async def renew(self, requests: list[Running]) -> None:
+        names: list[str] = [HOLDS]
+        args: list[str | int] = [LEASE_MS]
+        for running in requests:
+            names += [_key(running.key), _wallet(running.wallet)]
+            args += [str(running.request), running.believed, running.wanted, running.checkpoint]
+        answers = await self._renew(names, args)
+        now_ms = await self._now_ms()
+        held = [
+            self.model.renew(
+                str(running.request),
+                str(running.key),
+                str(running.wallet),
+                running.believed,
+                running.wanted,
+                running.checkpoint,
+                now_ms,
+            )
+            for running in requests
+        ]
+        assert answers == [-1 if nanos is None else nanos for nanos in held]
+
+    async def lapse(self, request: int, is_lapsed: bool = True) -> None:
+        """Time passes for one hold: its lease is over; or the clock was set back, and it lasts for ever."""
+        hold = self.model.holds.get(str(request))
+        if hold is not None:
+            late_ms = 0 if is_lapsed else 4_000_000_000_000
+            self.model.holds[str(request)] = late = replace(hold, expiry_ms=late_ms)
+            await self.redis.hset(HOLDS, str(request), _hold_text(late))
+
+    async def look(self) -> None:
+        """What lapsed is found, by one who looked a moment ago too; by one who did not, nothing is."""
+        await self.redis.delete(LOOKS)
+        assert await self._look() == []
+        await self.redis.hset(LOOKS, "from_ms", 0)
+        assert await self._look() == sorted(self.model.lapsed(await self._now_ms()))
+
+    async def _look(self) -> list[str]:
+        cursor, found = await self._lapsed([HOLDS, LOOKS], ["0", 500, LEASE_MS, 1_000_000])
+        assert cursor == b"0"
+        return sorted(request.decode() for request in found[::2])
+
+    async def _now_ms(self) -> int:
+        seconds, micros = await self.redis.time()
+        return int(seconds) * 1000 + int(micros) // 1000
 
     async def _settled_ms(self) -> dict[int, int]:
         """When it was, for each key. The script does not say; where it corrected a bucket, the bucket's mark does."""
@@ -228,10 +303,20 @@ class Both:
         assert [self._seen_at_key(n, found) for n, found in zip(NAMES, hashes[3:], strict=True)] == [
             self._key_fields(n) for n in NAMES
         ]
-        assert _integers(holds) == self.model.holds
+        self._compare_holds({request.decode(): text.decode() for request, text in holds.items()}, await self._now_ms())
         assert [(fields[b"entry"], _integer(fields[b"charge"])) for _, fields in events] == [
             (f"entry {request}".encode(), charge) for request, _, charge in self.model.events
         ]
+
+    def _compare_holds(self, found: dict[str, str], now_ms: int) -> None:
+        """Leases end when the server's clock says, which no script tells: here they end within a step's time."""
+        assert found.keys() == self.model.holds.keys()
+        for request, hold in self.model.holds.items():
+            expiry_ms = int(found[request].split()[1])
+            if expiry_ms != hold.expiry_ms:
+                assert hold.expiry_ms > 0 and abs(expiry_ms - now_ms - LEASE_MS) < _STEP_MS
+                self.model.holds[request] = hold = replace(hold, expiry_ms=expiry_ms)
+            assert found[request] == _hold_text(hold)
 
     def _wallet_fields(self, name: int) -> dict[str, int]:
         """What must be there; a sum that is 0 need not be, and stays if it once was."""
@@ -296,6 +381,11 @@ def _limit_fields(limits: KeyLimits) -> dict[str, int | None]:
 
 def _periods(used: KeySpent) -> dict[str, int]:
     return {"day": used.day_nanos, "month": used.month_nanos, "total": used.total_nanos}
+
+
+def _hold_text(hold: ModelHold) -> str:
+    ids = WALLETS[int(hold.wallet)], KEYS[int(hold.key)]
+    return f"{hold.nanos} {hold.expiry_ms} {ids[0]} {ids[1]} {hold.checkpoint}"
 
 
 def _key(name: int) -> str:

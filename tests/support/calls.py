@@ -5,7 +5,10 @@ from uuid import UUID
 
 import orjson
 
+from ledger.money import MAX_NANOS
 from metering import endpoints
+from metering.estimate.bound import Bound
+from metering.holds import HoldPlan
 from metering.pricing import Price
 from proxy import asking
 from proxy.keys import Identity
@@ -60,4 +63,6 @@ def admitted(client_request_id: str | None = None, **body: Any) -> Admitted:
         route=route(),
         price=price(),
         client_request_id=client_request_id,
+        plan=HoldPlan(Bound(input_tokens=10, output_tokens=100), price(), limit=100),
+        held_nanos=MAX_NANOS,
     )

@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from metering.admission import Admission, Limits, LimitsUnavailable, StateLoader
 from metering.bucket import DAY_MS, MINUTE_MS, Bucket
-from metering.model import Outcome
+from metering.verdict import Outcome
 
 REQUEST = Admission(UUID(int=1), UUID(int=2), UUID(int=3), 10)
 FAILURES_TO_OPEN = 5
@@ -25,7 +25,7 @@ class Scripts:
         self.is_away = False
         self.admissions = 0
         self.policies_read = 0
-        self.answer: list[int] = [Outcome.ADMITTED, 5, 4 * MINUTE_MS, 9, 8 * DAY_MS, 990]
+        self.answer: list[int] = [Outcome.ADMITTED, 5, 4 * MINUTE_MS, 9, 8 * DAY_MS, 990, 10]
 
     def register_script(self, source: str) -> Script:
         return self._admit if "local function admit(" in source else self._settle
@@ -34,7 +34,7 @@ class Scripts:
         self.admissions += 1
         if self.is_away:
             raise RedisConnectionError
-        return [0, *[self.answer] * (len(args) // 4)]
+        return [0, *[self.answer] * ((len(args) - 2) // 5)]
 
     def pipeline(self, *, transaction: bool) -> "Scripts":
         return self
@@ -87,7 +87,7 @@ async def test_limits_of_its_own_come_after_the_rest_and_a_bucket_may_owe() -> N
     decision = await limits_over(scripts).admit(REQUEST)
     assert decision.tokens == Bucket(100, MINUTE_MS, -3 * MINUTE_MS)
     assert decision.max_concurrent_requests is None
-    scripts.answer[6:] = [-1, -1, 7]
+    scripts.answer[7:] = [-1, -1, 7]
     decision = await limits_over(scripts).admit(REQUEST)
     assert (decision.tokens, decision.max_concurrent_requests) == (None, 7)
 

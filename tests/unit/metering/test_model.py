@@ -3,7 +3,9 @@ import pytest
 from ledger.entries import KeyLimits, KeySpent
 from metering.bucket import DAY_MS, MINUTE_MS
 from metering.budget import day_at, month_of
-from metering.model import Model, ModelKey, ModelWallet, Outcome
+from metering.model import Model, ModelWallet
+from metering.model_keys import ModelKey
+from metering.verdict import Outcome
 
 NOW_MS = 1_000_000
 
@@ -109,7 +111,7 @@ def ask(shard: Model, request: str = "r", hold: int = 0, tokens: int = 0, now_ms
     return shard.admit(request, "k", "w", hold, now_ms, tokens=tokens)
 
 
-def settle(shard: Model, request: str = "r", cost: int = 0, tokens: int = 0, now_ms: int = NOW_MS) -> int:
+def settle(shard: Model, request: str = "r", cost: int = 0, tokens: int = 0, now_ms: int = NOW_MS) -> int | None:
     return shard.settle(request, "w", cost, "k", tokens=tokens, now_ms=now_ms)
 
 

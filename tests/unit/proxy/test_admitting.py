@@ -1,6 +1,5 @@
 """What a request is let in for: its price, its bound, and what it costs at most."""
 
-from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -10,7 +9,6 @@ from aiohttp.test_utils import make_mocked_request
 from ledger.money import MAX_NANOS
 from metering.admission import Limits
 from metering.endpoints import OLLAMA, OPENAI, Endpoint
-from metering.estimate.bound import Bound
 from metering.pricing import PriceSheet
 from proxy import admitting
 from proxy.admitting import Desk, Wanted
@@ -45,25 +43,27 @@ async def read(
 async def test_the_hold_is_the_dearest_that_it_can_become(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = await read(CHAT, monkeypatch, max_tokens=1000)
     output = 1000 * price().reasoning_nanos_per_1k // 1000
-    assert output < wanted.hold_nanos <= output + wanted.bound.input_tokens * price().cache_write_nanos_per_1k
-    assert wanted.tokens == wanted.bound.input_tokens + 1000
+    assert (
+        output < wanted.plan.worst_nanos <= output + wanted.plan.bound.input_tokens * price().cache_write_nanos_per_1k
+    )
+    assert wanted.tokens == wanted.plan.bound.input_tokens + 1000
 
 
 async def test_a_picture_is_held_by_its_price(monkeypatch: pytest.MonkeyPatch) -> None:
     one = await read(BY_PATH["/images/generations"], monkeypatch, prompt="a cat")
     four = await read(BY_PATH["/images/generations"], monkeypatch, prompt="a cat", n=4)
-    assert four.hold_nanos - one.hold_nanos >= 3_000_000
+    assert four.plan.first_nanos - one.plan.first_nanos >= 3_000_000
 
 
 async def test_no_hold_is_larger_than_a_wallet(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = await read(CHAT, monkeypatch, max_tokens=10_000_000, n=128)
-    assert wanted.hold_nanos <= MAX_NANOS
+    assert wanted.plan.worst_nanos <= MAX_NANOS
 
 
 async def test_the_operators_window_bounds_the_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
     messages = [{"role": "user", "content": "x" * 100_000}]
     wanted = await read(CHAT, monkeypatch, {"context_tokens": 4096}, messages=messages)
-    assert wanted.bound.input_tokens == 4096
+    assert wanted.plan.bound.input_tokens == 4096
 
 
 @pytest.mark.parametrize(("kind", "is_served"), [("ollama", True), ("vllm", False)])
@@ -79,8 +79,3 @@ async def test_ollamas_own_routes_are_ollamas(kind: str, is_served: bool, monkey
 async def test_a_model_without_a_price(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Failure, match="model_not_priced"):
         await read(CHAT, monkeypatch, model="other")
-
-
-def test_a_bound_of_nothing_costs_the_fee() -> None:
-    free = replace(price(), request_fee_nanos=7)
-    assert admitting._hold_nanos(Bound(), free) == 7

@@ -23,6 +23,8 @@ IMPOSSIBLE = {
     *((state, Event.SENT) for state in (State.WAITING, State.RELAYING, State.DRAINING)),
     # who waits for an answer drains nothing
     *((state, Event.DRAINED_ENOUGH) for state in State if state not in (State.DRAINING, State.CLOSED)),
+    # before an answer flows nothing of it is paid for
+    *((state, Event.FUNDS_ENDED) for state in (State.RECEIVED, State.KNOWN, State.ADMITTED, State.WAITING)),
     # without a client nothing begins, and nobody leaves twice by intent
     (State.DRAINING, Event.ANSWER_BEGUN),
     # nor is anybody there to be told of a refusal: it is a failure like others
@@ -121,7 +123,7 @@ def test_every_way_through_the_table(events: tuple[Event, ...]) -> None:
 def test_the_upstream_is_aborted_only_while_it_works(events: tuple[Event, ...]) -> None:
     run = replay(events)
     aborted = Command.ABORT_UPSTREAM in run.commands
-    is_cut = events[-1] in (Event.CLIENT_LEFT, Event.DRAINED_ENOUGH)
+    is_cut = events[-1] in (Event.CLIENT_LEFT, Event.DRAINED_ENOUGH, Event.FUNDS_ENDED)
     assert aborted == (is_cut and State.ADMITTED in run.visited)
     if aborted:
         money = next(command for command in run.commands if command in MONEY)

@@ -19,9 +19,10 @@ from ledger.entries import UsageEntry
 from metering import endpoints
 from metering.admission import Admission, Decision, Limits, LimitsUnavailable, Settlement
 from metering.bucket import DAY_MS, MINUTE_MS, Bucket
-from metering.model import Outcome
+from metering.leases import Lease
 from metering.pricing import PriceSheet, cost_nanos
 from metering.usage import Usage
+from metering.verdict import Outcome
 from proxy import gateway
 from proxy.admitting import Desk
 from proxy.counting import Counting
@@ -85,8 +86,24 @@ class Pool:
         return self.handle
 
 
+class FakeLeases:
+    """Grants what is asked for, or `granted` in all."""
+
+    def __init__(self) -> None:
+        self.opened: list[Lease] = []
+        self.granted: int | None = None
+
+    def open(self, lease: Lease) -> None:
+        self.opened.append(lease)
+
+    async def extend(self, lease: Lease, more_nanos: int) -> int:
+        lease.held_nanos = lease.held_nanos + more_nanos if self.granted is None else self.granted
+        return lease.held_nanos
+
+
 class FakeLimits:
     def __init__(self) -> None:
+        self.leases = FakeLeases()
         self.decision: Decision | Exception = Decision(
             Outcome.ADMITTED, Bucket(60, MINUTE_MS, 59 * MINUTE_MS), Bucket.full(1000, DAY_MS), 10**9
         )
@@ -102,7 +119,7 @@ class FakeLimits:
         await self.admitting.wait()
         if isinstance(self.decision, Exception):
             raise self.decision
-        return self.decision
+        return replace(self.decision, held_nanos=request.hold_nanos)
 
     def settle(self, settlement: Settlement) -> asyncio.Future[int]:
         if self.is_full:

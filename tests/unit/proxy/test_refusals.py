@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from ledger.money import MAX_NANOS, to_decimal
 from metering.admission import Decision, LimitsUnavailable
 from metering.bucket import DAY_MS, MINUTE_MS, Bucket
-from metering.model import Outcome
 from metering.policy import Refused
+from metering.verdict import Outcome
 from proxy import refusals
 from proxy.failures import invalid_api_key
 from proxy.upstream.errors import (
@@ -128,7 +128,8 @@ def test_every_bad_key_gets_the_same_answer(outcome: Outcome) -> None:
 
 
 def test_every_refusal_of_admission_is_worded() -> None:
-    for outcome in set(Outcome) - {Outcome.ADMITTED}:
+    assert refusals.of_decision(decision(Outcome.BACKLOGGED), 0).status == 503
+    for outcome in set(Outcome) - {Outcome.ADMITTED, Outcome.BACKLOGGED}:
         assert 400 <= refusals.of_decision(decision(outcome), 0).status < 500
 
 

@@ -1,0 +1,25 @@
+"""The scripts of `lua/`, each bound to a server and with what it begins with."""
+
+from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
+
+from runtime.lua import load_script, script_source
+
+_FILES = {
+    "admit": ("shared", "key_limits", "admit"),
+    "renew": ("shared", "key_limits", "renew"),
+    "settle": ("shared", "settle"),
+    "lapsed": ("shared", "lapsed"),
+}
+
+
+def script(redis: Redis, name: str) -> AsyncScript:
+    return load_script(redis, "metering", *_paths(name))
+
+
+def source_of(name: str) -> str:
+    return script_source("metering", *_paths(name))
+
+
+def _paths(name: str) -> list[str]:
+    return [f"lua/{part}.lua" for part in _FILES[name]]

@@ -1,0 +1,100 @@
+"""The money of one admitted request while it runs: its lease, its checkpoints, and of a stream what more to hold."""
+
+from dataclasses import dataclass, field
+
+import structlog
+
+from metering.estimate.likely import likely_prompt_tokens
+from metering.holds import StreamFunds
+from metering.leases import AWAY, Lease, Leases
+from metering.progress import Progress, tokens_so_far
+from proxy.relay import Relay
+from proxy.settlement import Admitted, checkpoint_entry
+from runtime.clock import ClockMs, monotonic_ms
+from runtime.coalesce import Overloaded
+from runtime.tasks import TaskSet
+
+_NOT_ANSWERED: tuple[type[BaseException], ...] = (*AWAY, Overloaded)
+
+log = structlog.get_logger("farebox.gateway")
+
+
+@dataclass(slots=True)
+class Funding:
+    """Begins with the admission; the lease ends with the settlement. `tasks`: more is asked for while bytes pass on."""
+
+    admitted: Admitted
+    leases: Leases
+    tasks: TaskSet
+    began_ms: int
+    clock_ms: ClockMs = monotonic_ms
+    _lease: Lease = field(init=False)
+    _funds: StreamFunds | None = None
+    _relay: Relay | None = None
+    _prompt_tokens: int | None = None
+    _is_asking: bool = False
+
+    def __post_init__(self) -> None:
+        admitted, identity = self.admitted, self.admitted.identity
+        self._lease = Lease(
+            admitted.request_id, identity.key_id, identity.wallet_id, admitted.held_nanos, self.checkpoint
+        )
+        self.leases.open(self._lease)
+        if admitted.plan.is_stepwise:
+            self._funds = StreamFunds(admitted.plan, admitted.held_nanos)
+
+    def follow(self, relay: Relay) -> None:
+        """The request was sent, or sent again: this is where its answer comes."""
+        self._relay = relay
+        if self._funds is not None:
+            relay.watch(self.look, self._funds.look_at_bytes)
+
+    def delivering(self) -> None:
+        """Bytes go to the client from here on: noted at once, and not with the next second."""
+        self._lease.is_due = True
+
+    def checkpoint(self) -> bytes:
+        """The usage entry so far, as JSON; nothing where nothing was delivered. Looks at the funds by the way."""
+        relay = self._relay
+        if relay is None or not relay.has_begun:
+            return b""
+        progress = relay.tap.progress()
+        if self._funds is not None:
+            self._consider(relay, self._funds, progress)
+        if self._prompt_tokens is None:
+            self._prompt_tokens = likely_prompt_tokens(self.admitted.asked.fields)
+        duration_ms = self.clock_ms() - self.began_ms
+        return checkpoint_entry(self.admitted, progress, self._prompt_tokens, relay.status, duration_ms).to_json()
+
+    def look(self) -> None:
+        """So much has passed that what is held may be used up soon. Of what was not delivered nothing is owed."""
+        relay, funds = self._relay, self._funds
+        assert relay is not None and funds is not None
+        if relay.has_begun:
+            self._consider(relay, funds, relay.tap.progress())
+        else:
+            relay.look_at_bytes = relay.passed_bytes + funds.plan.step_tokens
+
+    def _consider(self, relay: Relay, funds: StreamFunds, progress: Progress) -> None:
+        funds.held_nanos = self._lease.held_nanos
+        if progress.reading.prompt is not None:
+            funds.plan = funds.plan.with_input(progress.reading.prompt)
+        tokens = tokens_so_far(progress)
+        funds.plan_look(tokens, relay.passed_bytes)
+        relay.look_at_bytes = funds.look_at_bytes
+        wanted_nanos = funds.wanted_nanos(tokens)
+        if wanted_nanos > 0 and not self._is_asking:
+            self._is_asking = True
+            self.tasks.spawn(self._ask_for(wanted_nanos, relay, funds), name="extend")
+
+    async def _ask_for(self, nanos: int, relay: Relay, funds: StreamFunds) -> None:
+        """Cut is only what was refused: while Redis is away, streams go on."""
+        try:
+            funds.held_nanos = await self.leases.extend(self._lease, nanos)
+        except _NOT_ANSWERED as error:
+            log.warning("hold_not_extended", request_id=str(self.admitted.request_id), error=type(error).__name__)
+            return
+        finally:
+            self._is_asking = False
+        if funds.is_spent(tokens_so_far(relay.tap.progress())):
+            relay.cut()
