@@ -14,6 +14,7 @@ import structlog
 from metering.estimate.likely import likely_audio_ms, likely_tokens_in, prompt_overhead, prompt_texts
 from metering.formats.format import Ask
 from metering.outcome import Counted
+from metering.progress import tokens_by_length
 from metering.text import Texts
 
 log = structlog.get_logger("farebox.counting")
@@ -50,13 +51,14 @@ class Counting:
         except TimeoutError:
             log.warning("counting_took_too_long", model=ask.model)
             found = None
-        rest, audio_ms = likely_tokens_in(said.dropped_bytes + unread_bytes), likely_audio_ms(fields)
+        unread_bytes, audio_ms = said.dropped_bytes + unread_bytes, likely_audio_ms(fields)
         if found is None:
             prompt = prompt_overhead(fields) + likely_tokens_in(_bytes(prompt_texts(fields)))
-            output = max(likely_tokens_in(_bytes(said.whole())), said.pieces_said)
-            return Counted(prompt, output + rest, is_tokenized=False, audio_ms=audio_ms)
+            output = tokens_by_length(said.pieces_said, said.kept_bytes, unread_bytes)
+            return Counted(prompt, output, is_tokenized=False, audio_ms=audio_ms)
         prompt, output = found
-        return Counted(prompt, output + rest, is_tokenized=rest == 0 and audio_ms == 0, audio_ms=audio_ms)
+        is_tokenized = unread_bytes == 0 and audio_ms == 0
+        return Counted(prompt, output + likely_tokens_in(unread_bytes), is_tokenized, audio_ms)
 
     async def _tokenized(
         self, model: str, fields: Mapping[str, Any], said: list[str], remote: RemoteCounter | None
