@@ -9,6 +9,7 @@ injection   what we add to a request to be told; removal takes it out of the ans
 sse, framing   bytes split anywhere -> events
 tap         reads along, alters nothing but what we caused, ends in a reading
 text        what was said, kept for the case that nobody reports
+progress    what a running answer has come to so far
 tokenizers/ counting it
 outcome     what an ended request comes to, and who counted it
 estimate/   request -> upper bound of what it may use, for the hold

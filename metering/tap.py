@@ -6,7 +6,7 @@ hold anything back, and then only an event that has not ended yet.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from json import JSONDecoder
 from typing import Any
 
@@ -16,6 +16,7 @@ from metering.formats import audio, chat
 from metering.formats.format import SAYS_NOTHING, Said, WireFormat
 from metering.framing import SSE, Framing
 from metering.injection import NOTHING_REMOVED, Removal
+from metering.progress import Progress
 from metering.reading import NOTHING, Reading, Tally
 from metering.removal import OWN_NULL, OWN_RUNNING, OWN_TIMINGS, without
 from metering.text import TextKeeper, Texts
@@ -81,12 +82,24 @@ class StreamTap:
 
     @property
     def reading(self) -> Reading:
-        self._read_running()
-        return self.tally.reading
+        """What was said so far. Looking leaves no trace: what comes out at the end does not depend on who looked."""
+        if not self._running:
+            return self.tally.reading
+        said = self._said_last(self._running)
+        tally = replace(self.tally, by_choice=dict(self.tally.by_choice))
+        tally.note(said.usage, said.choice)
+        return tally.reading
 
     def texts(self) -> Texts:
         """What was said, if it was kept."""
         return self._keeper.finish() if self._keeper is not None else Texts()
+
+    def progress(self) -> Progress:
+        """What it came to so far, by events that have ended. What was looked at once is not read again."""
+        reading = self.reading
+        if reading.completion is not None and (self.counts_along or self.is_finished):
+            return Progress(reading, is_counted=True)
+        return _by_texts(reading, self._keeper.so_far() if self._keeper is not None else Texts())
 
     def _pass_ordinary(self, data: bytes) -> bytes | None:
         """Whole events that say nothing new to the meter, without parsing; None if they must be read."""
@@ -133,8 +146,11 @@ class StreamTap:
     def _read_running(self) -> None:
         data, self._running = self._running, b""
         if data:
-            events, _ = self.framing.split(data)
-            self._note(self._said(self.framing.data_of(events[-1])))
+            self._note(self._said_last(data))
+
+    def _said_last(self, data: bytes) -> Said:
+        events, _ = self.framing.split(data)
+        return self._said(self.framing.data_of(events[-1]))
 
     def _read_events(self, data: bytes) -> bytes:
         events, rest = self.framing.split(self._rest + data if self._rest else data)
@@ -215,6 +231,7 @@ class AnswerTap:
     _parts: list[bytes] = field(default_factory=list)
     _size: int = 0
     _is_tail: bool = False
+    _is_ended: bool = False
 
     def feed(self, data: bytes) -> bytes:
         self._parts.append(data)
@@ -227,7 +244,7 @@ class AnswerTap:
 
     def finish(self) -> bytes:
         body = b"".join(self._parts)
-        self._parts = []
+        self._parts, self._is_ended = [], True
         if self._is_tail:
             self.reading = usage_in_tail(body, self.wire)
             self.text_bytes = self._seen_bytes if self.is_text else 0
@@ -242,6 +259,13 @@ class AnswerTap:
     def texts(self) -> Texts:
         return self._texts
 
+    def progress(self) -> Progress:
+        """Until it has ended all of it is taken for text, if there is text in it; then it is what was read."""
+        if self._is_ended:
+            is_counted = self.is_finished and self.reading.completion is not None
+            return Progress(self.reading, True) if is_counted else _by_texts(self.reading, self._texts, self.text_bytes)
+        return Progress(unread_bytes=self._seen_bytes if self.is_text else 0)
+
     def _read_text(self, body: bytes) -> None:
         self.text_bytes = self._seen_bytes
         if self.wire is audio.TRANSCRIPTION:
@@ -249,6 +273,10 @@ class AnswerTap:
 
 
 Tap = StreamTap | AnswerTap
+
+
+def _by_texts(reading: Reading, said: Texts, unread_bytes: int = 0) -> Progress:
+    return Progress(reading, False, said.pieces_said, said.kept_bytes, said.dropped_bytes + unread_bytes)
 
 
 def json_object(data: bytes) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from functools import cache
 
 import orjson
 
+from metering.estimate.text import utf8_bytes
 from metering.formats.format import WireFormat
 from metering.framing import Framing
 
@@ -18,6 +19,8 @@ from metering.framing import Framing
 FOLD_BYTES = 16 << 10
 # 250,000 tokens of English: more than any model writes.
 MAX_TEXT_CHARS = 1 << 20
+# Two halves of a character are three bytes each, and four together.
+_BYTES_SAVED_BY_PAIRING = 2
 # A text in several parts (Mistral), or log-probabilities, whose tokens repeat the text: read as JSON.
 _NOT_PLAIN = (b'"content":[', b'"content": [')
 
@@ -27,12 +30,14 @@ class Texts:
     """The parallel texts of an answer (choices, their reasoning, their tool calls), each by a name of its own.
 
     `pieces_said`: how many pieces with something in them came. No server sends less than a token at a time.
+    `kept_bytes`: how long `whole` is in UTF-8.
     """
 
     pieces: dict[str, list[str]] = field(default_factory=dict)
     pieces_said: int = 0
     kept_chars: int = 0
     dropped_bytes: int = 0
+    kept_bytes: int = 0
 
     def add(self, wire: WireFormat, data: bytes) -> None:
         """One event's JSON; what is none holds no text."""
@@ -42,20 +47,33 @@ class Texts:
             return
         if isinstance(event, dict):
             for where, text in wire.texts(event):
-                self.keep(where, text, 1 if text else 0)
+                if text:
+                    self._keep(where, text, 1)
 
-    def keep(self, where: str, text: str, pieces: int) -> None:
-        """`text` is of so many pieces."""
+    def keep(self, where: str, texts: list[str]) -> None:
+        """Pieces of one text, none of them empty. It comes to the same however many are kept at a time."""
+        together = _paired("".join(texts))
+        if self.kept_chars + sum(map(len, texts)) <= MAX_TEXT_CHARS:
+            self._keep(where, together, len(texts))
+        else:
+            for text in texts:
+                self._keep(where, text, 1)
+
+    def _keep(self, where: str, text: str, pieces: int) -> None:
         self.pieces_said += pieces
         if self.kept_chars + len(text) > MAX_TEXT_CHARS:
-            self.dropped_bytes += len(text.encode("utf-8", "replace"))
+            self.dropped_bytes += utf8_bytes(text)
             return
+        kept = self.pieces.setdefault(where, [])
         self.kept_chars += len(text)
-        if text:
-            self.pieces.setdefault(where, []).append(text)
+        self.kept_bytes += utf8_bytes(text)
+        if kept and _are_halves(kept[-1][-1], text[0]):
+            self.kept_chars -= 1
+            self.kept_bytes -= _BYTES_SAVED_BY_PAIRING
+        kept.append(text)
 
     def whole(self) -> list[str]:
-        return ["".join(pieces) for pieces in self.pieces.values()]
+        return [_paired("".join(pieces)) for pieces in self.pieces.values()]
 
 
 @dataclass(slots=True)
@@ -75,6 +93,11 @@ class TextKeeper:
         if self._size > FOLD_BYTES:
             self._fold()
 
+    def so_far(self) -> Texts:
+        """What was said in events that have ended; what was read is not read again, now or at the end."""
+        self._fold()
+        return self.texts
+
     def finish(self) -> Texts:
         """All that was said, of an event nobody closed too."""
         self._fold()
@@ -87,37 +110,63 @@ class TextKeeper:
         joined = b"".join(self._raw)
         events, rest = self.framing.split(joined)
         whole = joined[: len(joined) - len(rest)]
-        if self.is_single and self.wire.text_fields and not any(mark in whole for mark in _NOT_PLAIN):
+        if self._is_plain(whole):
             self._read_plainly(whole)
         else:
-            for event in events:
-                self.texts.add(self.wire, self.framing.data_of(event))
+            for event in events:  # each is judged by itself: what comes with it must not matter
+                if self._is_plain(event):
+                    self._read_plainly(event)
+                else:
+                    self.texts.add(self.wire, self.framing.data_of(event))
         if len(rest) > FOLD_BYTES:  # an event of this size is media, or nothing we know
             self.texts.dropped_bytes += len(rest)
             rest = b""
         self._raw, self._size = [rest], len(rest)
 
+    def _is_plain(self, events: bytes) -> bool:
+        return self.is_single and bool(self.wire.text_fields) and not any(mark in events for mark in _NOT_PLAIN)
+
     def _read_plainly(self, events: bytes) -> None:
         """The values of the fields that are text, by one search: a tenth of what parsing costs."""
         found = [text for text in _pattern(self.wire.text_fields).findall(events) if text]
         if found:
-            self.texts.keep("", _unescaped(b"".join(found)), len(found))
+            self.texts.keep("", _unescaped(found))
 
 
 @cache
 def _pattern(names: tuple[str, ...]) -> re.Pattern[bytes]:
-    """A quote inside a JSON string is escaped, so a name in quotes and a colon stand outside of one."""
-    return re.compile(rb'"(?:%b)"\s*+:\s*+"((?:[^"\\]++|\\.)*+)"' % "|".join(names).encode(), re.DOTALL)
+    """A quote inside a JSON string is escaped, so a name in quotes and a colon stand outside of one.
+
+    No string goes beyond its line: one that nobody closed takes nothing of the next event.
+    """
+    name = "|".join(names).encode()
+    return re.compile(rb'"(?:%b)"[ \t]*+:[ \t]*+"((?:[^"\\\r\n]++|\\[^\r\n])*+)"' % name)
 
 
-def _unescaped(text: bytes) -> str:
-    """The inside of a JSON string. Halves of characters that came apart find each other again, or stay halves."""
-    quoted = b'"%b"' % text
+def _unescaped(texts: list[bytes]) -> list[str]:
+    """The insides of JSON strings. Where one is badly written, each is read by itself."""
     try:
-        whole = orjson.loads(quoted)
+        return orjson.loads(b'["%b"]' % b'","'.join(texts))  # type: ignore[no-any-return]
     except orjson.JSONDecodeError:
-        try:
-            whole = json.loads(quoted.decode("utf-8", "replace"), strict=False)
-        except ValueError:
-            return text.decode("utf-8", "replace")
-    return str(whole)
+        return [_unescaped_odd(text.decode("utf-8", "replace")) for text in texts]
+
+
+def _unescaped_odd(text: str) -> str:
+    """Half a character stays one; what cannot be read at all is taken as it stands."""
+    try:
+        return str(json.loads(f'"{text}"', strict=False))
+    except ValueError:
+        return text
+
+
+def _are_halves(last: str, first: str) -> bool:
+    return "\ud800" <= last <= "\udbff" and "\udc00" <= first <= "\udfff"
+
+
+def _paired(text: str) -> str:
+    """Halves of characters that came apart find each other again, or stay halves."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    return text

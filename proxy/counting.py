@@ -20,6 +20,7 @@ from metering.estimate.likely import (
 )
 from metering.formats.format import Ask
 from metering.outcome import Counted
+from metering.progress import tokens_by_length
 from metering.text import Texts
 
 log = structlog.get_logger("farebox.counting")
@@ -56,13 +57,14 @@ class Counting:
         except TimeoutError:
             log.warning("counting_took_too_long", model=ask.model)
             found = None
-        rest, audio_ms = likely_tokens_in(said.dropped_bytes + unread_bytes), likely_audio_ms(fields)
+        unread_bytes, audio_ms = said.dropped_bytes + unread_bytes, likely_audio_ms(fields)
         if found is None:
             prompt = likely_prompt_tokens(fields)
-            output = max(likely_tokens_in(_bytes(said.whole())), said.pieces_said)
-            return Counted(prompt, output + rest, is_tokenized=False, audio_ms=audio_ms)
+            output = tokens_by_length(said.pieces_said, said.kept_bytes, unread_bytes)
+            return Counted(prompt, output, is_tokenized=False, audio_ms=audio_ms)
         prompt, output = found
-        return Counted(prompt, output + rest, is_tokenized=rest == 0 and audio_ms == 0, audio_ms=audio_ms)
+        is_tokenized = unread_bytes == 0 and audio_ms == 0
+        return Counted(prompt, output + likely_tokens_in(unread_bytes), is_tokenized, audio_ms)
 
     async def _tokenized(
         self, model: str, fields: Mapping[str, Any], said: list[str], remote: RemoteCounter | None
@@ -76,7 +78,3 @@ class Counting:
         prompt = await remote.count_prompt(model, fields)
         output = await remote.count_texts(model, said) if prompt is not None else None
         return None if prompt is None or output is None else (prompt, output)
-
-
-def _bytes(texts: list[str]) -> int:
-    return sum(len(text) if text.isascii() else len(text.encode("utf-8", "replace")) for text in texts)

@@ -17,7 +17,7 @@ FIELDS = {"model": "tiny", "messages": [{"role": "user", "content": "x" * 400}]}
 
 
 def said(text: str, dropped_bytes: int = 0) -> Texts:
-    return Texts({"0": [text]}, 1, len(text), dropped_bytes)
+    return Texts({"0": [text]}, 1, len(text), dropped_bytes, kept_bytes=len(text.encode()))
 
 
 class Local:
