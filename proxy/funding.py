@@ -83,18 +83,33 @@ class Funding:
         funds.plan_look(tokens, relay.passed_bytes)
         relay.look_at_bytes = funds.look_at_bytes
         wanted_nanos = funds.wanted_nanos(tokens)
-        if wanted_nanos > 0 and not self._is_asking:
-            self._is_asking = True
-            self.tasks.spawn(self._ask_for(wanted_nanos, relay, funds), name="extend")
+        if wanted_nanos == 0 or self._is_asking:
+            return
+        self._is_asking = True
+        if funds.is_spent(tokens):
+            relay.hold()  # faster than it could be asked for
+        self.tasks.spawn(self._ask_for(wanted_nanos, relay, funds), name="extend")
 
     async def _ask_for(self, nanos: int, relay: Relay, funds: StreamFunds) -> None:
         """Cut is only what was refused: while Redis is away, streams go on."""
         try:
-            funds.held_nanos = await self.leases.extend(self._lease, nanos)
+            while nanos > 0:
+                nanos = await self._hold_more(nanos, relay, funds)
         except _NOT_ANSWERED as error:
             log.warning("hold_not_extended", request_id=str(self.admitted.request_id), error=type(error).__name__)
-            return
         finally:
             self._is_asking = False
-        if funds.is_spent(tokens_so_far(relay.tap.progress())):
+            relay.resume()
+
+    async def _hold_more(self, nanos: int, relay: Relay, funds: StreamFunds) -> int:
+        """How much more to ask for at once, where it went on in the meantime and all of it was granted."""
+        hoped_for = self._lease.held_nanos + nanos
+        funds.held_nanos = await self.leases.extend(self._lease, nanos)
+        tokens = tokens_so_far(relay.tap.progress())
+        funds.plan_look(tokens, relay.passed_bytes)
+        relay.look_at_bytes = funds.look_at_bytes
+        if funds.held_nanos >= hoped_for:
+            return funds.wanted_nanos(tokens)
+        if funds.is_spent(tokens):
             relay.cut()
+        return 0

@@ -179,7 +179,7 @@ class Relay:
             return
         if self.is_good:
             self._ask_to_begin()
-            self._hold()
+            self.hold()
         else:
             self.abort()
             self.on_failure(UpstreamProtocolError(f"an error answer of more than {COLLECT_BYTES} bytes"))
@@ -190,10 +190,11 @@ class Relay:
             self._signal(Signal.BEGIN)
 
     def _pause(self) -> None:
-        self._hold()
+        self.hold()
         self._signal(Signal.CONGESTED)
 
-    def _hold(self) -> None:
+    def hold(self) -> None:
+        """The upstream waits until `resume`."""
         if self.upstream is not None and not self._is_paused:
             self._is_paused = True
             self.upstream.pause_reading()

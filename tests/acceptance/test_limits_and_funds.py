@@ -114,29 +114,67 @@ async def test_a_limit_of_zero_lets_nothing_through(call: Caller, office: Office
 
 
 async def test_a_wallet_that_cannot_afford_it_is_told_what_it_would_take(call: Caller, office: Office) -> None:
-    customer = await office.customer(20_000)
+    customer = await office.customer(999)
     answer = await call.ask(customer, chat(OUTPUT_ONLY, max_tokens=21, simulate={"tokens": 1}))
     assert (answer.status, answer.error["code"]) == (402, "insufficient_balance")
     assert answer.headers["x-should-retry"] == "false"
     assert "retry-after" not in answer.headers
-    assert b'"details":{"balance":0.00002,"required":0.000021}' in answer.body
-    assert answer.error["details"] == {"balance": 0.00002, "required": 0.000021}
+    assert b'"details":{"balance":0.000000999,"required":0.000001}' in answer.body
+    assert answer.error["details"] == {"balance": 0.000000999, "required": 0.000001}
     assert await office.untouched(customer)
-    # what it can afford, it gets
-    answer = await call.ask(customer, chat(OUTPUT_ONLY, max_tokens=20, simulate={"tokens": 20}))
-    assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    ("asked", "lowered", "tokens"),
+    [({"max_tokens": 10}, 9, 9), ({"max_completion_tokens": 10}, 9, 9), ({"max_tokens": 5, "n": 2}, 4, 8), ({}, 9, 9)],
+)
+async def test_a_wallet_that_cannot_pay_the_limit_gets_a_lower_one(
+    call: Caller, office: Office, asked: dict[str, int], lowered: int, tokens: int
+) -> None:
+    body = chat(OUTPUT_ONLY, simulate={"tokens": 99}, **asked)
+    poor = await office.customer(9_999)
+    answer = await call.ask(poor, body)
+    assert (answer.status, answer.headers["x-farebox-max-tokens"]) == (200, str(lowered))
+    assert answer.json["usage"]["completion_tokens"] == tokens
+    assert {choice["finish_reason"] for choice in answer.json["choices"]} == {"length"}
+    await office.settled()
+    assert await office.balance_nanos(poor) == 9_999 - tokens * 1_000
+    rich = await call.ask(await office.customer(), body)
+    assert rich.status == 200 and "x-farebox-max-tokens" not in rich.headers
+
+
+async def test_a_stream_holds_step_by_step_and_needs_no_more_than_it_uses(call: Caller, office: Office) -> None:
+    """Its limit would cost a hundred times what is there; what it says does not."""
+    tokens = 2_000
+    customer = await office.customer(tokens * 1_000)
+    body = chat(OUTPUT_ONLY, stream=True, max_tokens=200_000, simulate={"tokens": tokens})
+    async with call.stream(customer, body) as answer:
+        text = await answer.text()
+    assert answer.status == 200 and text.endswith("data: [DONE]\n\n")
+    assert text.count('"content":"w') == tokens
     await office.settled()
     assert await office.balance_nanos(customer) == 0
+    (row,) = await office.usage_rows(customer)
+    assert (row["output_tokens"], row["end_reason"], row["uncollected"]) == (tokens, "completed", 0)
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
-@pytest.mark.parametrize("asked", [{"max_tokens": 10}, {"max_completion_tokens": 10}, {"max_tokens": 5, "n": 2}])
-async def test_what_is_asked_for_at_most_must_be_there(
-    call: Caller, office: Office, asked: dict[str, int], streamed: bool
-) -> None:
-    body = chat(OUTPUT_ONLY, stream=streamed, simulate={"tokens": 99}, **asked)
-    assert (await call.ask(await office.customer(9_999), body)).status == 402
-    assert (await call.ask(await office.customer(10_000), body)).status == 200
+async def test_a_stream_that_nobody_can_pay_any_more_is_cut_and_told(call: Caller, office: Office) -> None:
+    customer = await office.customer(700_000)
+    body = chat(OUTPUT_ONLY, stream=True, simulate={"tokens": 100_000, "chunk_delay_ms": 1})
+    async with call.stream(customer, body) as answer:
+        text = await answer.text()
+    assert answer.status == 200
+    assert '"code":"insufficient_balance"' in text.rsplit("data: ", 1)[1]
+    said = text.count('"content":"w')
+    # counted by length, a word of five letters is a quarter more than a token
+    assert 500 <= said < 1_400
+    await office.settled()
+    assert await office.balance_nanos(customer) == 0
+    (row,) = await office.usage_rows(customer)
+    assert (row["end_reason"], row["status_code"]) == ("funds_ended", 200)
+    assert nanos(row["cost"]) - nanos(row["uncollected"]) == 700_000
+    (seen,) = await call.seen_upstream(answer.headers["x-request-id"])
+    assert seen["completion_tokens"] < 100_000, "the server was told to stop"
 
 
 async def test_a_credit_is_felt_at_once(call: Caller, office: Office) -> None:
@@ -169,7 +207,7 @@ async def test_an_overdraft_that_an_operator_grants_in_sql_is_felt_and_is_the_en
 async def test_exactly_as_many_requests_as_the_money_buys_are_served(
     call: Caller, office: Office, program: Program, second_proxy: str, streamed: bool
 ) -> None:
-    """Fifty at once over two proxies, each holding exactly what it will cost, and money for ten."""
+    """Fifty at once over two proxies, each holding exactly what it will cost, and money for ten and most of another."""
     tokens, bought = 20, 10
     cost = RATES[OUTPUT_ONLY].cost(0, tokens)
     customer = await office.customer(bought * cost + cost - 1)
@@ -177,10 +215,12 @@ async def test_exactly_as_many_requests_as_the_money_buys_are_served(
     both = [program.base_url, second_proxy] * 25
     answers = await asyncio.gather(*(call.ask(customer, body, base_url=base_url) for base_url in both))
     statuses = [answer.status for answer in answers]
-    assert (statuses.count(200), statuses.count(402)) == (bought, 50 - bought)
+    assert (statuses.count(200), statuses.count(402)) == (bought + 1, 49 - bought)
     await office.settled()
-    assert await office.balance_nanos(customer) == cost - 1
-    assert sum((await office.debits(customer)).values()) == bought * cost
+    rest = await office.balance_nanos(customer)
+    assert 0 <= rest < 1_000, "the last token that could be paid was"
+    assert sum((await office.debits(customer)).values()) == bought * cost + cost - 1 - rest
+    assert sum(row["output_tokens"] >= tokens - 1 for row in await office.usage_rows(customer)) == bought + 1
 
 
 async def test_wallets_with_little_money_are_never_overspent(call: Caller, office: Office) -> None:
