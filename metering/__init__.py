@@ -17,7 +17,12 @@ pricing     price sheet, Usage x price -> nano-dollars
 bucket      a token bucket as integer arithmetic: the reference model of the Lua
 budget      what a key spent per day, month and in total: the reference model of the Lua
 policy      what a key may be used for, and from where
-model       the whole of admission and settlement in Python: the twin of the Lua
+holds       how much to hold, when to hold more, when it is used up
+verdict     what admission can find, in its order
+model       the whole of admission and settlement in Python: the twin of the Lua; model_keys its part about keys
+scripts     the Lua, each script with what it begins with
 policies    the policies that this process knows, and how it learns of another
 admission   asks Redis: admit, settle; many requests in one script call
+leases      renews what this process holds, with checkpoints; holds more
+recovery    settles what a proxy left behind
 """
