@@ -18,5 +18,8 @@ budget      what a key spent per day, month and in total: the reference model of
 policy      what a key may be used for, and from where
 model       the whole of admission and settlement in Python: the twin of the Lua
 policies    the policies that this process knows, and how it learns of another
-admission   asks Redis: admit, settle; many requests in one script call
+admission   asks Redis: is there room; many requests in one script call
+settlements how a request ended, as Redis and the spool are told it
+settling    brings that to Redis, or to the spool while Redis is away, and replays it
+resending   sends again what a server may have lost when it died
 """

@@ -14,7 +14,7 @@ from metering.admission import Limits
 from metering.tokenizers.counter import TokenCounter
 from metering.tokenizers.huggingface import TokenizerMissing
 from proxy.admitting import Desk
-from proxy.backends import Backends, StartError
+from proxy.backends import Backends, StartError, in_short
 from proxy.callers import Callers
 from proxy.counting import Counting
 from proxy.drain import Drain
@@ -26,7 +26,8 @@ from proxy.recording import Recorder
 from proxy.routing import Route, Routes
 from proxy.upstream.pool import PoolLimits, UpstreamPool, parse_origin
 from proxy.usage_lookup import UsageLookup
-from runtime.settings import Config, Upstream
+from runtime.settings import Config, SpoolFolder, Upstream
+from runtime.spool import Spool
 
 log = structlog.get_logger("farebox.app")
 
@@ -40,8 +41,11 @@ async def open_gateway(
     stack: AsyncExitStack, config: Config, backends: Backends, prices: PriceBook, drain: Drain
 ) -> RouteTable:
     """Every path that is answered; OpenAI's and Anthropic's stand under `/v1` and `/api/v1` alike."""
-    limits = Limits(backends.redis, backends.mirror)
+    spool = await _open_spool(config.spool)
+    stack.push_async_callback(spool.close)
+    limits = Limits(backends.redis, backends.mirror, spool=spool)
     stack.push_async_callback(_drain, limits)
+    limits.start()
     routes = Routes([_route(upstream) for upstream in config.upstreams])
     stack.push_async_callback(routes.close)
     verifier = _verifier(config, backends)
@@ -90,6 +94,14 @@ def _route(upstream: Upstream) -> Route:
         max_connections=upstream.max_connections,
     )
     return Route(upstream, UpstreamPool(parse_origin(upstream.url), limits))
+
+
+async def _open_spool(settings: SpoolFolder) -> Spool:
+    try:
+        return await Spool.open(settings.dir, max_bytes=settings.max_bytes)
+    except OSError as error:
+        where = settings.dir.absolute()
+        raise StartError(f"spool.dir: {where} cannot be written to ({error.strerror or in_short(error)})") from error
 
 
 async def _drain(limits: Limits) -> None:

@@ -1,7 +1,7 @@
 """Every setting, with its type, bounds and default; `config.yaml` at the top of the tree says what each is for.
 
     fields    addresses, secrets, durations
-    servers   listen, database, redis, log
+    servers   listen, database, redis, spool, log
     accounts  keys, identity, stripe
     notices   webhooks and mails about events
     upstream  the LLM servers
@@ -17,7 +17,7 @@ from runtime.settings.accounts import Identity, KeyPolicy, Keys, Stripe
 from runtime.settings.fields import Section
 from runtime.settings.metering import Tokenizers
 from runtime.settings.notices import Notices, Smtp, WebhookEndpoint
-from runtime.settings.servers import AdminListen, Database, Listen, Log, RedisServer
+from runtime.settings.servers import AdminListen, Database, Listen, Log, RedisServer, SpoolFolder
 from runtime.settings.upstream import Upstream, UpstreamKind
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "Notices",
     "RedisServer",
     "Smtp",
+    "SpoolFolder",
     "Stripe",
     "Upstream",
     "UpstreamKind",
@@ -78,4 +79,5 @@ class Config(AccountsConfig):
     notices: Notices = Notices()
     upstreams: Annotated[tuple[Upstream, ...], AfterValidator(_at_least_one)]
     tokenizers: Tokenizers = Field(default_factory=dict)
+    spool: SpoolFolder = SpoolFolder()
     log: Log = Log()
