@@ -22,7 +22,10 @@ verdict     what admission can find, in its order
 model       the whole of admission and settlement in Python: the twin of the Lua; model_keys its part about keys
 scripts     the Lua, each script with what it begins with
 policies    the policies that this process knows, and how it learns of another
-admission   asks Redis: admit, settle; many requests in one script call
+admission   asks Redis: is there room; many requests in one script call
 leases      renews what this process holds, with checkpoints; holds more
 recovery    settles what a proxy left behind
+settlements how a request ended, as Redis and the spool are told it
+settling    brings that to Redis, or to the spool while Redis is away, and replays it
+resending   sends again what a server may have lost when it died
 """

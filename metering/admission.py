@@ -1,12 +1,13 @@
-"""Asks Redis: is there room for this request, and what did it come to. Many requests travel in one script call.
+"""Asks Redis: is there room for this request. Many requests travel in one script call.
 
-The only place of this room that touches the world. What Redis does not know (a key, a wallet) is loaded once from
+What Redis does not know (a key, a wallet) is loaded once from
 where the truth is, by the `StateLoader` handed in, and asked again.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -20,12 +21,14 @@ from metering.leases import LEASE_MS, Leases
 from metering.policies import KnownPolicies
 from metering.policy import UNKNOWN_USE, Policy, Refused, Use, parse_or_nothing
 from metering.scripts import script
+from metering.settlements import Settlement
+from metering.settling import Settler
 from metering.verdict import REFUSED_MARK, Outcome
-from runtime.backoff import Backoff
 from runtime.breaker import Breaker
 from runtime.clock import ClockMs, monotonic_ms
 from runtime.coalesce import Coalescer, Overloaded
 from runtime.postgres import UNAVAILABLE
+from runtime.spool import Spool
 from runtime.tasks import TaskSet
 
 log = structlog.get_logger("farebox.admission")
@@ -35,10 +38,6 @@ _MAX_BATCH = 128
 # Two calls under way: one travels while the other runs. More only makes the batches smaller.
 _MAX_IN_FLIGHT = 2
 _MAX_WAITING_ADMISSIONS = 10_000
-# Settlements wait out an outage in memory, about 1 KiB each.
-_MAX_WAITING_SETTLEMENTS = 100_000
-_SETTLE_RETRY_FIRST_S = 0.05
-_SETTLE_RETRY_MAX_S = 1.0
 _AWAY: tuple[type[BaseException], ...] = (RedisError, *UNAVAILABLE)
 _NO_POLICY: tuple[type[BaseException], ...] = (*_AWAY, Overloaded)
 # Settled, and not yet posted to Postgres: about 1 GB in Redis, which must not fill up.
@@ -92,18 +91,6 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class Settlement:
-    """An admitted request that ended. `entry`: the usage entry as JSON, or empty to let the hold go and no more."""
-
-    request_id: UUID
-    key_id: UUID
-    wallet_id: UUID
-    cost_nanos: int
-    entry: bytes
-    tokens: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class KeyStanding:
     """What a key may do, for what takes nothing. `is_good`: active and not expired."""
 
@@ -120,7 +107,7 @@ class StateLoader(Protocol):
 
 
 class Limits:
-    """Admission and settlement for one proxy process."""
+    """Admission and settlement for one proxy process. `spool`: where settlements go that Redis does not take."""
 
     def __init__(
         self,
@@ -129,6 +116,7 @@ class Limits:
         *,
         shards: int = 1,
         max_backlog_events: int = MAX_BACKLOG_EVENTS,
+        spool: Spool | None = None,
         clock_ms: ClockMs = monotonic_ms,
     ) -> None:
         self._redis = redis
@@ -138,25 +126,26 @@ class Limits:
         self._policies = KnownPolicies(redis, shards)
         self._breaker = Breaker(_BREAKER_FAILURES, _BREAKER_OPEN_MS)
         self._admit_script = script(redis, "admit")
-        self._settle_script = script(redis, "settle")
         self._max_backlog_events = max_backlog_events
         self._tasks = TaskSet()
+        self._background = TaskSet()
         self.leases = Leases(redis, loader, shards=shards, clock_ms=clock_ms, on_answer=self._note_answer)
-        self._admissions = [self._coalescer("admit", self._admit_batch, s) for s in range(shards)]
-        self._settlements = [self._coalescer("settle", self._settle_batch, s) for s in range(shards)]
+        self._admissions = [self._coalescer(shard) for shard in range(shards)]
+        self._settler = Settler(redis, breaker=self._breaker, shards=shards, spool=spool, clock_ms=clock_ms)
 
-    def _coalescer(self, name: str, call: Callable[[int, Any], Awaitable[Any]], shard: int) -> Coalescer[Any, Any]:
-        async def call_shard(batch: list[Any]) -> Any:
-            return await call(shard, batch)
-
-        waiting = _MAX_WAITING_ADMISSIONS if name == "admit" else _MAX_WAITING_SETTLEMENTS
+    def _coalescer(self, shard: int) -> Coalescer[tuple[Admission, str], Decision]:
         return Coalescer(
-            call_shard,
-            name=f"{name}-{shard}",
+            partial(self._admit_batch, shard),
+            name=f"admit-{shard}",
             max_batch=_MAX_BATCH,
             max_in_flight=_MAX_IN_FLIGHT,
-            max_waiting=waiting,
+            max_waiting=_MAX_WAITING_ADMISSIONS,
         )
+
+    def start(self) -> None:
+        """Leases are renewed from now on, the spool is replayed, what a server may have lost is sent again."""
+        self._background.spawn(self.leases.run(asyncio.Event()), name="leases")
+        self._settler.start()
 
     async def admit(self, request: Admission) -> Decision:
         """Place the hold if everything allows it; raises LimitsUnavailable.
@@ -184,22 +173,19 @@ class Limits:
         is_good = active == b"1" and (expires_ms == 0 or now_ms < expires_ms)
         return KeyStanding(is_good, frozen is not None, parse_or_nothing(policy or b""))
 
-    def settle(self, settlement: Settlement) -> asyncio.Future[int]:
-        """The charge in nano-dollars, once Redis has it. It is tried until it succeeds; nobody need wait for it.
+    def settle(self, settlement: Settlement) -> "asyncio.Future[int | None]":
+        """The charge in nano-dollars once Redis has it, or None once it is safe in the spool.
 
-        Raises Overloaded when too many wait already.
+        It is tried until it succeeds; nobody need wait for it. Raises Overloaded when too many wait already.
         """
         renewal = self.leases.close(settlement.request_id)
         if renewal is None:
-            return self._submit(settlement)
+            return self._settler.settle(settlement)
         return self._tasks.spawn(self._settle_after(renewal, settlement), name="settle")
 
-    def _submit(self, settlement: Settlement) -> asyncio.Future[int]:
-        return self._settlements[shard_of(settlement.wallet_id, self._shards)].submit(settlement)
-
-    async def _settle_after(self, renewal: asyncio.Future[Any], settlement: Settlement) -> int:
+    async def _settle_after(self, renewal: asyncio.Future[Any], settlement: Settlement) -> int | None:
         await asyncio.wait([renewal])
-        return await self._submit(settlement)
+        return await self._settler.settle(settlement)
 
     def release(self, request: Admission) -> None:
         """Let a hold go without a usage entry: the request never went upstream."""
@@ -209,11 +195,11 @@ class Limits:
             log.error("hold_leaked", request_id=str(request.request_id), hold_nanos=request.hold_nanos)
 
     async def drain(self, timeout_s: float) -> int:
-        """Wait for settlements under way; returns how many could not be brought to Redis."""
+        """Wait for settlements under way; returns how many are neither in Redis nor in the spool."""
         await self._tasks.drain(timeout_s)
+        await self._background.cancel()
         await self.leases.drain(timeout_s)
-        left = await asyncio.gather(*(c.drain(timeout_s) for c in self._settlements))
-        return sum(left)
+        return await self._settler.drain(timeout_s)
 
     def _note_answer(self, has_answered: bool) -> None:
         if has_answered:
@@ -291,24 +277,6 @@ class Limits:
             raise
         self._note_answer(True)
         return [_decision(answer) for answer in reply[1:]]
-
-    async def _settle_batch(self, shard: int, batch: list[Settlement]) -> list[int]:
-        keys = [holds_key(shard), usage_stream(shard)]
-        args: list[Any] = []
-        for settlement in batch:
-            keys.append(wallet_key(shard, settlement.wallet_id))
-            keys.append(key_state_key(shard, settlement.key_id))
-            args.extend((settlement.request_id.bytes, settlement.cost_nanos, settlement.entry, settlement.tokens, ""))
-        backoff = Backoff(_SETTLE_RETRY_FIRST_S, _SETTLE_RETRY_MAX_S)
-        while True:
-            try:
-                charges: list[int] = await self._settle_script(keys, args)
-                self._note_answer(True)
-                return charges
-            except (RedisError, OSError, TimeoutError) as error:
-                self._note_answer(False)
-                log.warning("settlement_delayed", waiting=len(batch), error=type(error).__name__)
-                await asyncio.sleep(backoff.next_s())
 
 
 def _decision(answer: list[int]) -> Decision:

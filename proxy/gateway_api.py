@@ -1,6 +1,5 @@
 """The gateway, wired: what programs call with a key. Every part of it is made here, and closed in the reverse order."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
@@ -15,7 +14,7 @@ from metering.admission import Limits
 from metering.tokenizers.counter import TokenCounter
 from metering.tokenizers.huggingface import TokenizerMissing
 from proxy.admitting import Desk
-from proxy.backends import Backends, StartError
+from proxy.backends import Backends, StartError, in_short
 from proxy.callers import Callers
 from proxy.counting import Counting
 from proxy.drain import Drain
@@ -27,8 +26,8 @@ from proxy.recording import Recorder
 from proxy.routing import Route, Routes
 from proxy.upstream.pool import PoolLimits, UpstreamPool, parse_origin
 from proxy.usage_lookup import UsageLookup
-from runtime.settings import Config, Upstream
-from runtime.tasks import TaskSet
+from runtime.settings import Config, SpoolFolder, Upstream
+from runtime.spool import Spool
 
 log = structlog.get_logger("farebox.app")
 
@@ -42,8 +41,11 @@ async def open_gateway(
     stack: AsyncExitStack, config: Config, backends: Backends, prices: PriceBook, drain: Drain
 ) -> RouteTable:
     """Every path that is answered; OpenAI's and Anthropic's stand under `/v1` and `/api/v1` alike."""
-    limits = Limits(backends.redis, backends.mirror, max_backlog_events=config.holds.max_unposted_events)
+    spool = await _open_spool(config.spool)
+    stack.push_async_callback(spool.close)
+    limits = Limits(backends.redis, backends.mirror, spool=spool, max_backlog_events=config.holds.max_unposted_events)
     stack.push_async_callback(_drain, limits)
+    limits.start()
     routes = Routes([_route(upstream) for upstream in config.upstreams])
     stack.push_async_callback(routes.close)
     verifier = _verifier(config, backends)
@@ -55,10 +57,6 @@ async def open_gateway(
     desk = Desk(verifier, limits, prices, routes, config.listen, config.holds)
     gateway = Gateway(desk, recorder, config.listen, drain)
     stack.push_async_callback(gateway.tasks.cancel)
-    leasing = TaskSet()
-    leasing.spawn(limits.leases.run(asyncio.Event()), name="leases")
-    # ends after the settlements were recorded, and before they are drained
-    stack.push_async_callback(leasing.cancel)
     callers = Callers(verifier, limits, config.listen.trusted_proxies)
     lookup = UsageLookup(callers, RequestUsages(backends.pool))
     return route_table(gateway, ModelList(callers, prices, routes), lookup)
@@ -96,6 +94,14 @@ def _route(upstream: Upstream) -> Route:
         max_connections=upstream.max_connections,
     )
     return Route(upstream, UpstreamPool(parse_origin(upstream.url), limits))
+
+
+async def _open_spool(settings: SpoolFolder) -> Spool:
+    try:
+        return await Spool.open(settings.dir, max_bytes=settings.max_bytes)
+    except OSError as error:
+        where = settings.dir.absolute()
+        raise StartError(f"spool.dir: {where} cannot be written to ({error.strerror or in_short(error)})") from error
 
 
 async def _drain(limits: Limits) -> None:

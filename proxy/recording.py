@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 import structlog
 
 from ledger.entries import UsageEntry
-from metering.admission import Limits, Settlement
+from metering.admission import Limits
 from metering.outcome import Report, report, resolve
+from metering.settlements import Settlement
 from metering.tap import Tap
 from metering.usage import Usage
 from proxy.counting import Counting
@@ -28,11 +29,11 @@ class Recording:
     """What becomes of an ended call; `entry` is known once everything is counted."""
 
     entry: UsageEntry | None = None
-    _settled: "asyncio.Future[int] | None" = None
+    _settled: "asyncio.Future[int | None] | None" = None
     _counting: "asyncio.Task[None] | None" = None
 
     async def wait(self, timeout_s: float) -> None:
-        """Until it is safe in Redis, at most `timeout_s`."""
+        """Until it is safe in Redis or in the spool, at most `timeout_s`."""
         try:
             async with asyncio.timeout(timeout_s):
                 if self._counting is not None:

@@ -8,6 +8,7 @@ tasks       every background task has a name and an owner
 listener    hears what Postgres announces, over a connection of its own
 coalesce    many callers, one call: joins what is asked within one tick of the loop
 places      so many at once and no more, and of one owner fewer
+records, segments, spool  what must not be lost and cannot be delivered now: kept on disk, in order
 logs        structured lines from an allow-list of fields
 processes   child processes that die with their parent
 embedded/   a private Postgres and Valkey, started from wheels

@@ -1,6 +1,7 @@
 """Waiting that a stop can cut short, and how long to wait before trying again."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 
 FIRST_S = 0.1
@@ -26,8 +27,8 @@ class Backoff:
 
 async def pause(stop: asyncio.Event, seconds: float) -> bool:
     """Waits, at most until `stop` is set; says whether it is."""
-    try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        pass
+    with suppress(TimeoutError):
+        # not wait_for: before Python 3.12 it forgets a cancellation that comes together with the event
+        async with asyncio.timeout(seconds):
+            await stop.wait()
     return stop.is_set()

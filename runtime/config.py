@@ -31,6 +31,7 @@ class ConfigError(Exception):
 _OVERRIDES = {
     "FAREBOX_DATABASE_URL": "database.url",
     "FAREBOX_REDIS_URL": "redis.url",
+    "FAREBOX_SPOOL_DIR": "spool.dir",
     "FAREBOX_KEY_PEPPER": "keys.pepper",
     "FAREBOX_JWT_SECRET": "identity.jwt_secret",
     "ADMIN_USER_IDS": "identity.admin_user_ids",

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import secrets
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -61,10 +62,16 @@ class DataFolder:
             raise StartError(f"--data {path}: another `farebox up` is running on this folder") from None
         return cls(path, lock_fd)
 
+    @property
+    def spool(self) -> Path:
+        """Where the proxy keeps what Redis cannot take."""
+        return self.path / "spool"
+
     def forget(self) -> None:
         """Remove our own files; the servers remove theirs."""
         for name in _OWN_FILES:
             (self.path / name).unlink(missing_ok=True)
+        shutil.rmtree(self.spool, ignore_errors=True)
 
     def secrets(self) -> Secrets:
         found = self.read_json(_SECRETS)

@@ -79,6 +79,7 @@ class Installation:
             "listen": {"host": self.wanted.host, "port": self.wanted.port},
             "database": {"url": started.database_url},
             "redis": {"url": started.redis_url},
+            "spool": {"dir": str(self.folder.spool)},
             "keys": {"pepper": secrets.key_pepper},
             "identity": {"jwt_secret": secrets.jwt_secret, "admin_user_ids": [secrets.admin_id]},
             "stripe": {"webhook_secrets": [secrets.stripe_webhook_secret]},

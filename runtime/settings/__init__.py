@@ -1,7 +1,7 @@
 """Every setting, with its type, bounds and default; `config.yaml` at the top of the tree says what each is for.
 
     fields    addresses, secrets, durations
-    servers   listen, database, redis, log
+    servers   listen, database, redis, spool, log
     accounts  keys, identity, stripe
     notices   webhooks and mails about events
     upstream  the LLM servers
@@ -18,7 +18,7 @@ from runtime.settings.accounts import Identity, KeyPolicy, Keys, Stripe
 from runtime.settings.fields import Section
 from runtime.settings.metering import Holds, Tokenizers
 from runtime.settings.notices import Notices, Smtp, WebhookEndpoint
-from runtime.settings.servers import AdminListen, Database, Listen, Log, RedisServer
+from runtime.settings.servers import AdminListen, Database, Listen, Log, RedisServer, SpoolFolder
 from runtime.settings.upstream import Upstream, UpstreamKind
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "Notices",
     "RedisServer",
     "Smtp",
+    "SpoolFolder",
     "Stripe",
     "Upstream",
     "UpstreamKind",
@@ -81,4 +82,5 @@ class Config(AccountsConfig):
     upstreams: Annotated[tuple[Upstream, ...], AfterValidator(_at_least_one)]
     holds: Holds = Holds()
     tokenizers: Tokenizers = Field(default_factory=dict)
+    spool: SpoolFolder = SpoolFolder()
     log: Log = Log()

@@ -1,5 +1,6 @@
-"""Where this process listens, and the servers it stands on."""
+"""Where this process listens, the servers it stands on, and the folder for what they cannot take."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
@@ -52,6 +53,11 @@ class Database(Section):
 class RedisServer(Section):
     url: Annotated[SecretStr, url_of("redis", "rediss", "unix")]
     timeout_s: Seconds = 0.5
+
+
+class SpoolFolder(Section):
+    dir: Path = Path("spool")
+    max_bytes: int = Field(default=256 << 20, ge=1 << 20, le=16 << 30)
 
 
 class Log(Section):

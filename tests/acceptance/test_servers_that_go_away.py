@@ -13,9 +13,11 @@ from ledger.migrate import migrate
 from runtime.embedded.launch import EmbeddedServer
 from runtime.embedded.postgres import EmbeddedPostgres
 from runtime.embedded.valkey import EmbeddedValkey
+from tests.support import waiting
 from tests.support.calling import PROMPT_TOKENS, Answer, Caller, chat, events
 from tests.support.office import RATES, Customer, Office, eventually, open_office, set_prices
 from tests.support.program import TINY, Program
+from tests.support.spools import segment_files
 
 ONE_TOKEN = chat(simulate={"tokens": 1})
 TOKENS = 150
@@ -158,6 +160,29 @@ async def test_a_hundred_streams_that_end_while_valkey_is_away_are_each_paid_onc
     assert await office.balance_nanos(customer) == customer.start_nanos - 100 * RATES[TINY].cost(PROMPT_TOKENS, TOKENS)
 
 
+async def test_a_stream_that_ended_while_valkey_was_away_is_paid_though_its_proxy_was_killed_then(
+    call: Caller, office: Office, valkey: Server, program: Program
+) -> None:
+    customer = await office.customer()
+    begun = asyncio.Event()
+    streaming = asyncio.get_running_loop().create_task(whole_stream(call, customer, begun))
+    await begun.wait()
+    await valkey.stop()
+    request_id, got = await streaming
+    assert len(events(got)) == 1 + TOKENS + 1 + 1
+    assert program.proxy is not None
+    await waiting.until(lambda: bool(segment_files(program.spool)))
+    program.proxy.send(signal.SIGKILL)
+    await program.proxy.wait()
+    await valkey.start()
+    await program.start_proxy()
+    row = await office.usage(request_id)
+    assert (row["end_reason"], row["cost"]) == ("completed", RATES[TINY].cost(PROMPT_TOKENS, TOKENS))
+    await office.settled()
+    assert await office.balance_nanos(customer) == customer.start_nanos - row["cost"]
+    await waiting.until(lambda: segment_files(program.spool) == [])
+
+
 @pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
 async def test_without_postgres_known_keys_go_on_and_what_they_use_is_posted_when_it_is_back(
     call: Caller, office: Office, postgres: Server, kill: bool
@@ -269,3 +294,11 @@ async def test_a_process_that_cannot_reach_what_it_needs_ends_and_says_so_in_a_l
     assert "Traceback" not in said
     for url in (program.database_url, program.redis_url):
         assert url.split("@")[0].split(":")[-1] not in said
+
+
+async def test_a_proxy_that_could_not_keep_settlements_does_not_start(program: Program) -> None:
+    place = program.folder / "a-file"
+    program.config.write_text(program.config.read_text().replace(str(program.spool), str(place / "spool")))
+    place.touch()
+    code, said = await program.run_to_end("serve")
+    assert (code, said) == (1, f"farebox: spool.dir: {place / 'spool'} cannot be written to (Not a directory)\n")

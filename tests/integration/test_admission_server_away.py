@@ -1,8 +1,6 @@
 """Limits over a Valkey that is killed and comes back."""
 
 import asyncio
-import os
-import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -12,44 +10,15 @@ from redis.asyncio import Redis
 
 from metering.admission import Limits, LimitsUnavailable
 from metering.verdict import Outcome
-from proxy import redis_client
 from runtime.clock import monotonic_ms
 from runtime.coalesce import Overloaded
-from runtime.embedded.valkey import EmbeddedValkey
 from tests.support.ledger import cached_wallet
-from tests.support.limits import BOUND_S, KEY, TIMEOUT_S, WALLET, Postgres, asking, ended, events, held
+from tests.support.limits import BOUND_S, KEY, WALLET, Postgres, asking, ended, events, held
+from tests.support.mortal_valkey import MortalValkey
 from tests.support.waiting import until
 
-PASSWORD = "none"
 
-
-class Server:
-    """A Valkey of this test's own, which can be killed and comes back on its port with its data."""
-
-    def __init__(self, folder: Path, stack: AsyncExitStack) -> None:
-        self._folder = folder
-        self._stack = stack
-        self.clients: list[Redis] = []
-        self.now_ms = 0
-
-    async def start(self, port: int = 0) -> None:
-        self._running = await EmbeddedValkey.start(self._folder / "valkey", PASSWORD, port=port)
-
-    async def kill(self) -> None:
-        os.kill(self._running.pid, signal.SIGKILL)
-        await self._running.stop()
-
-    async def come_back(self) -> None:
-        await self.start(self._running.port)
-
-    async def stop(self) -> None:
-        await self._running.stop()
-
-    def connect(self) -> Redis:
-        client = redis_client.connect(self._running.url, TIMEOUT_S)
-        self._stack.push_async_callback(client.aclose)
-        return client
-
+class Server(MortalValkey):
     async def limits(self, clock_ms: Callable[[], int] = monotonic_ms) -> tuple[Limits, Redis]:
         client = self.connect()
         postgres = Postgres(client, [WALLET], [KEY])

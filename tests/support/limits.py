@@ -9,7 +9,8 @@ from redis.asyncio import Redis
 from ledger.entries import KeyState, WalletState
 from ledger.redis_schema import holds_key, usage_stream
 from ledger.redis_store import RedisStore
-from metering.admission import Admission, Settlement
+from metering.admission import Admission
+from metering.settlements import Settlement
 from tests.support.ledger import cached_wallet
 
 WALLET = WalletState(UUID(int=1), UUID(int=2), 1_000, 0, 1)

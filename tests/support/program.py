@@ -65,6 +65,7 @@ class Program:
         self.database_url = database_url
         self.redis_url = redis_url
         self.config = folder / "config.yaml"
+        self.spool = folder / "spool"
         self.children: list[Child] = []
         self._sections = dict(sections or {})
         self._numbers = itertools.count()
@@ -89,6 +90,7 @@ class Program:
 
     def _write_config(self, path: Path, sections: Mapping[str, Any]) -> Path:
         tree = configuration(self.database_url, self.redis_url, self.upstream_url, self._refusing_url())
+        tree["spool"] = {"dir": str(self.spool)}
         for name, section in sections.items():
             tree[name] = tree.get(name, {}) | section if isinstance(section, dict) else section
         path.write_text(yaml.safe_dump(tree))

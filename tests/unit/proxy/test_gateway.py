@@ -17,10 +17,11 @@ import pytest
 
 from ledger.entries import UsageEntry
 from metering import endpoints
-from metering.admission import Admission, Decision, Limits, LimitsUnavailable, Settlement
+from metering.admission import Admission, Decision, Limits, LimitsUnavailable
 from metering.bucket import DAY_MS, MINUTE_MS, Bucket
 from metering.leases import Lease
 from metering.pricing import PriceSheet, cost_nanos
+from metering.settlements import Settlement
 from metering.usage import Usage
 from metering.verdict import Outcome
 from proxy import gateway

@@ -6,7 +6,8 @@ from typing import Any, cast
 import pytest
 
 from ledger.entries import UsageEntry
-from metering.admission import Limits, Settlement
+from metering.admission import Limits
+from metering.settlements import Settlement
 from metering.tap import AnswerTap, StreamTap
 from proxy.counting import Counting
 from proxy.recording import Recorder

@@ -100,6 +100,8 @@ def test_forgetting_removes_our_own_files_only(folder: DataFolder) -> None:
     folder.secrets()
     folder.write_private("demo.json", b"{}")
     (folder.path / "somebody-elses").touch()
+    folder.spool.mkdir()
+    (folder.spool / "a.spool").touch()
     folder.forget()
     folder.forget()
     assert sorted(path.name for path in folder.path.iterdir()) == ["somebody-elses", "up.lock"]

@@ -36,6 +36,7 @@ def test_the_configuration_is_one_that_farebox_reads(tmp_path: Path) -> None:
     assert config.keys.pepper.get_secret_value() == SECRETS.key_pepper
     assert config.identity.admin_user_ids == (UUID(SECRETS.admin_id),)
     assert (config.listen.port, here.base_url) == (8080, "http://127.0.0.1:8080")
+    assert config.spool.dir == here.folder.path / "spool"
     (upstream,) = config.upstreams
     assert (upstream.url, upstream.kind, upstream.models) == (URL, "ollama", ("tiny",))
 
