@@ -17,7 +17,7 @@ from tests.support import waiting
 from tests.support.calling import PROMPT_TOKENS, Answer, Caller, chat, events
 from tests.support.office import RATES, Customer, Office, eventually, open_office, set_prices
 from tests.support.program import TINY, Program
-from tests.support.spools import segment_files
+from tests.support.spools import records_in, segment_files
 
 ONE_TOKEN = chat(simulate={"tokens": 1})
 TOKENS = 150
@@ -171,7 +171,7 @@ async def test_a_stream_that_ended_while_valkey_was_away_is_paid_though_its_prox
     request_id, got = await streaming
     assert len(events(got)) == 1 + TOKENS + 1 + 1
     assert program.proxy is not None
-    await waiting.until(lambda: bool(segment_files(program.spool)))
+    await waiting.until(lambda: bool(records_in(program.spool)))
     program.proxy.send(signal.SIGKILL)
     await program.proxy.wait()
     await valkey.start()

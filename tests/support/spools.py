@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from runtime.records import frame
+from runtime.records import frame, scan
 from runtime.segments import Segments
 from runtime.spool import Spool
 from tests.support.waiting import names_in
@@ -33,6 +33,11 @@ def crash_segments(segments: Segments) -> None:
 def segment_files(folder: Path) -> list[Path]:
     """Oldest first."""
     return [folder / name for name in names_in(folder) if name.endswith(".spool")]
+
+
+def records_in(folder: Path) -> list[bytes]:
+    """What has been written so far."""
+    return [record for path in segment_files(folder) for record in scan(path.read_bytes()).records]
 
 
 def set_aside(folder: Path) -> list[Path]:

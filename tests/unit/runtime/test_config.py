@@ -57,6 +57,10 @@ def test_the_environment_alone_is_enough() -> None:
     assert (config.listen.port, config.upstreams[0].kind) == (8080, "generic")
 
 
+def test_the_environment_may_say_where_the_spool_is() -> None:
+    assert load(EXAMPLE, ENVIRONMENT | {"FAREBOX_SPOOL_DIR": "/data/spool"}).spool.dir == Path("/data/spool")
+
+
 def test_no_secret_shows_in_what_was_loaded() -> None:
     config = load(
         None, {**ENVIRONMENT, "FAREBOX_JWT_SECRET": "word-four" + PEPPER, "FAREBOX_UPSTREAM_API_KEY": "word-5"}

@@ -1,9 +1,11 @@
-"""Where this process listens, and whom it believes there."""
+"""Where this process listens, whom it believes there, and where it keeps what Redis cannot take."""
+
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from runtime.settings import Listen
+from runtime.settings import Listen, SpoolFolder
 
 
 @pytest.mark.parametrize(
@@ -24,3 +26,14 @@ def test_trusted_proxies_are_networks_or_addresses(given: object, networks: list
 def test_what_is_no_network_is_refused(given: object) -> None:
     with pytest.raises(ValidationError):
         Listen.model_validate({"trusted_proxies": given})
+
+
+def test_the_spool_is_where_the_process_was_started_unless_said() -> None:
+    assert (SpoolFolder().dir, SpoolFolder().max_bytes) == (Path("spool"), 268_435_456)
+    assert SpoolFolder.model_validate({"dir": "/var/lib/farebox/spool"}).dir == Path("/var/lib/farebox/spool")
+
+
+@pytest.mark.parametrize("max_bytes", [0, 1024, 1 << 40, "much"])
+def test_a_bound_that_is_none_is_refused(max_bytes: object) -> None:
+    with pytest.raises(ValidationError):
+        SpoolFolder.model_validate({"max_bytes": max_bytes})
