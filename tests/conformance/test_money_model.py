@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.model import promises
+from tests.support.model.__main__ import main
 from tests.support.model.explorer import Check
 from tests.support.model.money import ALONE, CROWD, QUICK, check
 from tests.support.model.promises import in_words, promises_under
@@ -93,3 +94,10 @@ def test_where_a_promise_ends(setup: Setup, promise: Check[State]) -> None:
 def test_the_first_plan_would_have_lost_money_with_nothing_going_wrong() -> None:
     seen = check(replace(CROWD, rules=PLANNED))
     assert seen.fault is not None
+
+
+def test_the_command_tells_what_was_seen(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--requests", "1", "--faults", "proxy_kills=1,claims=1"]) == 0
+    said = capsys.readouterr().out
+    assert "| 1 | proxy_kills 1, claims 1 | finished is billed in full;" in said
+    assert said.splitlines()[-1].startswith("1 worlds, ")

@@ -114,8 +114,8 @@ def promises_under(faults: Faults) -> tuple[Check[State], ...]:
         promises.append(finished_is_billed_in_full)
     if not f.redis_emptied and not f.redis_kills:
         promises.append(killed_is_billed_to_its_checkpoint)
-    # Whoever is taken for dead loses the hold; what Redis forgot, and what was never held, is not secured either.
-    loses_holds = f.pauses or f.redis_kills or f.redis_emptied or (f.away and f.proxy_kills)
+    # Whoever is taken for dead loses the hold, and what is known of it later is not secured; nor is what Redis forgot.
+    loses_holds = f.pauses or f.redis_kills or f.redis_emptied or (f.proxy_kills and (f.away or f.late_renewals))
     if not (loses_holds or f.overruns or f.edits):
         promises += [nothing_is_uncollected, what_is_promised_is_there]
     if not (loses_holds or f.proxy_kills or f.late_renewals):
