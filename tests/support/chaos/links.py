@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
-from runtime.tasks import TaskSet
-
 # What is on its way inside a link, per direction: as small as a busy network card's queue.
 CHUNK_BYTES = 4096
+# Everything is reset by then, so this takes a turn of the loop or two.
+_CLOSE_S = 10.0
 _LINGER_OFF = struct.pack("ii", 1, 0)
 
 
@@ -49,7 +49,7 @@ class Link:
         self._mode = Mode.PASS
         self._changed = asyncio.Event()
         self._through: set[_Through] = set()
-        self._tasks = TaskSet()
+        self._serving: set[asyncio.Task[None]] = set()
 
     @property
     def mode(self) -> Mode:
@@ -65,6 +65,15 @@ class Link:
         self._changed = asyncio.Event()
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        try:
+            await self._serve(reader, writer)
+        finally:
+            self._serving.discard(task)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._mode is Mode.CUT or self.target is None:
             _reset(writer)
             return
@@ -96,9 +105,11 @@ class Link:
                 pass
         return not (self._mode is Mode.SWALLOW or (self._mode is Mode.HALF_OPEN and is_answer))
 
-    def reset_all(self) -> None:
-        for through in list(self._through):
-            through.reset()
+    async def close(self) -> None:
+        """Resets everything; returns when nothing of it runs any more."""
+        self.set(Mode.CUT)
+        if self._serving:
+            await asyncio.wait(self._serving, timeout=_CLOSE_S)
 
 
 class _Through:
@@ -153,6 +164,5 @@ async def open_link(name: str, target: Address | None = None) -> AsyncIterator[L
         yield link
     finally:
         server.close()
-        link.set(Mode.CUT)
-        link.reset_all()
+        await link.close()
         await server.wait_closed()

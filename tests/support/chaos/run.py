@@ -81,6 +81,6 @@ async def _settled(look: Callable[[], Awaitable[Facts]]) -> tuple[Facts, Verdict
     while True:
         facts = await look()
         verdict = judge(facts)
-        if verdict.holds or loop.time() > until_s:
+        if verdict.holds or verdict.is_final or loop.time() > until_s:
             return facts, verdict
         await asyncio.sleep(_LOOK_AGAIN_S)

@@ -30,6 +30,9 @@ NOT_ADMITTED = frozenset(
 )
 
 
+FOR_GOOD = frozenset({"no process ends by itself", "bytes are untouched", "a request has one row"})
+
+
 @dataclass(frozen=True, slots=True)
 class Deviation:
     """A promise that was not kept; `about`: the request it was broken to, if one."""
@@ -58,6 +61,11 @@ class Verdict:
     @property
     def holds(self) -> bool:
         return not self.deviations
+
+    @property
+    def is_final(self) -> bool:
+        """Is there something that no waiting makes good?"""
+        return any(deviation.rule in FOR_GOOD for deviation in self.deviations)
 
 
 def judge(facts: Facts) -> Verdict:
