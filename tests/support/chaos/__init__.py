@@ -13,6 +13,7 @@
     clients     visits, and what each client received to the last byte
     facts       what Postgres, Redis and the LLM server say after it
     run         one schedule from its first fault to its verdict
+    scene       one failure at a time, by hand, for named tests
 
 `python -m tests.support.chaos --help` is the long run; docs/TESTING.md says how to read a failure.
 """

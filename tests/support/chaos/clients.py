@@ -92,14 +92,14 @@ class Crowd:
 
     async def _work(self, client: Client) -> list[Receipt]:
         await asyncio.sleep(client.starts_after_ms / 1_000)
-        return [await self.pay(visit) for visit in client.visits]
+        return [await self.receive(Receipt(visit, 0.0)) for visit in client.visits]
 
-    async def pay(self, visit: Visit) -> Receipt:
-        """One visit, whatever becomes of it."""
-        receipt = Receipt(visit, self._now_s())
+    async def receive(self, receipt: Receipt) -> Receipt:
+        """One visit, whatever becomes of it; the receipt is filled in as it goes."""
+        receipt.began_s = self._now_s()
         try:
             async with asyncio.timeout(GIVE_UP_S):
-                await self._ask(visit, receipt)
+                await self._ask(receipt.visit, receipt)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             receipt.problem = type(error).__name__
         receipt.ended_s = self._now_s()

@@ -39,7 +39,7 @@ async def play(rig: Rig, schedule: Schedule, clients: int = CLIENTS) -> Outcome:
     async def look() -> Facts:
         return await gather_facts(rig, accounts, receipts, applied, old_holds, ended)
 
-    facts, verdict = await _settled(look)
+    facts, verdict = await settled(look)
     return Outcome(schedule, facts, verdict, "" if verdict.holds else rig.logs())
 
 
@@ -74,7 +74,7 @@ async def lift(rig: Rig, fault: Fault) -> None:
         await rig.revive(fault.part)
 
 
-async def _settled(look: Callable[[], Awaitable[Facts]]) -> tuple[Facts, Verdict]:
+async def settled(look: Callable[[], Awaitable[Facts]]) -> tuple[Facts, Verdict]:
     """As soon as nothing deviates, or as it stands when it should have settled long ago."""
     loop = asyncio.get_running_loop()
     until_s = loop.time() + SETTLE_S
