@@ -58,10 +58,14 @@ def killer_of(receipt: Receipt, applied: Sequence[Applied]) -> Applied | None:
 
 
 def cause_of(receipt: Receipt, applied: Sequence[Applied]) -> str:
-    """What a loss is put down to: the death of its proxy, else the last fault that began before its end."""
+    """What a loss is put down to: the death of its proxy, else the fault that lasted longest during the visit."""
     if killer := killer_of(receipt, applied):
         return killer.fault.name
-    during = [each for each in applied if each.from_s <= receipt.ended_s and each.to_s >= receipt.began_s]
-    if during:
-        return max(during, key=lambda each: each.from_s).fault.name
+    shared_s = {
+        each: min(receipt.ended_s, each.to_s) - max(receipt.began_s, each.from_s)
+        for each in applied
+        if each.from_s <= receipt.ended_s and each.to_s >= receipt.began_s
+    }
+    if shared_s:
+        return max(shared_s, key=lambda each: shared_s[each]).fault.name
     return "client left" if receipt.has_left else "no fault"

@@ -8,6 +8,7 @@ from uuid import uuid4
 import asyncpg
 
 from accounts.keys import NewKey
+from runtime.postgres import Pool
 from tests.support.chaos.visits import MODELS
 from tests.support.ledger import USD
 from tests.support.office import Customer, Office, Rate
@@ -43,6 +44,12 @@ async def set_prices(database_url: str) -> None:
             await connection.execute(_INSERT, model, *dollars)
     finally:
         await connection.close()
+
+
+async def insert_price(pool: Pool, model: str, *, fee_nanos: int) -> None:
+    """A request fee alone; a model that has a price keeps it."""
+    if not await pool.fetchval("SELECT true FROM ai_pricing WHERE model = $1", model):
+        await pool.execute(_INSERT, model, Decimal(0), Decimal(0), Decimal(fee_nanos) / USD)
 
 
 async def make_accounts(office: Office) -> tuple[Account, ...]:

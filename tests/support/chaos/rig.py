@@ -235,4 +235,4 @@ async def make_rig(topology: Topology) -> AsyncIterator[Rig]:
             await rig.start(stack)
             yield rig
     finally:
-        rmtree(folder)
+        await asyncio.to_thread(rmtree, folder)  # other rigs of this loop go on
