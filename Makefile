@@ -5,7 +5,7 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test quick check lock clean install install-dev
+.PHONY: help run test quick check chaos lock clean install install-dev
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -18,6 +18,9 @@ test: install-dev  ## the whole suite, on embedded Postgres and Valkey
 
 quick: install-dev  ## unit and shape tests
 	$(BIN)/pytest -n auto tests/unit tests/shape $(ARGS)
+
+chaos: install-dev  ## the long run of the rig; ARGS="--schedules 300 --rigs 2 --seed 1"
+	$(BIN)/python -m tests.support.chaos $(ARGS)
 
 check: install-dev  ## lint, types, shape
 	$(BIN)/ruff check .

@@ -4,9 +4,13 @@ redis-py would by default repeat a call that timed out. An admission that ran tw
 again, and when, is decided by the callers.
 """
 
+from collections.abc import Iterable
+
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisGone
 from redis.maint_notifications import MaintNotificationsConfig
 
 # Calls are coalesced: a handful of connections carries any load. Waiting for one counts as Redis being slow.
@@ -25,4 +29,37 @@ def connect(url: str, timeout_s: float) -> Redis:
         # Switched on, as it is by default, a connection that the server has closed is handed out all the same.
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
+    pool.connection_class = _TELLING[pool.connection_class]
     return Redis.from_pool(pool)
+
+
+class _Telling(AbstractConnection):
+    """Says ConnectionError where uvloop says RuntimeError: for a socket that the server has closed a moment ago.
+
+    redis-py passes that on as it is, and nobody would take it for Redis being away: a settlement would be lost.
+    """
+
+    async def send_packed_command(self, command: bytes | str | Iterable[bytes], check_health: bool = True) -> None:
+        try:
+            await super().send_packed_command(command, check_health)
+        except RuntimeError as error:
+            raise RedisGone(f"the connection is closed ({error})") from error
+
+
+class _TellingConnection(_Telling, Connection):
+    pass
+
+
+class _TellingSslConnection(_Telling, SSLConnection):
+    pass
+
+
+class _TellingUnixConnection(_Telling, UnixDomainSocketConnection):
+    pass
+
+
+_TELLING: dict[type[AbstractConnection], type[AbstractConnection]] = {
+    Connection: _TellingConnection,
+    SSLConnection: _TellingSslConnection,
+    UnixDomainSocketConnection: _TellingUnixConnection,
+}

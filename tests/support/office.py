@@ -117,13 +117,13 @@ class Office:
             return bool(found)
 
         await until(is_there)
-        return _usage_row(found[0])
+        return usage_row(found[0])
 
     async def usage_rows(self, customer: Customer) -> list[dict[str, Any]]:
         found = await self.pool.fetch(
             "SELECT * FROM ai_usage_logs WHERE wallet_id = $1 ORDER BY id", customer.wallet_id
         )
-        return [_usage_row(row) for row in found]
+        return [usage_row(row) for row in found]
 
     async def only_usage(self, customer: Customer) -> dict[str, Any]:
         """The row of the one request that this customer made, waited for."""
@@ -196,7 +196,7 @@ def nanos(dollars: Decimal) -> int:
     return int(exact)
 
 
-def _usage_row(record: asyncpg.Record) -> dict[str, Any]:
+def usage_row(record: asyncpg.Record) -> dict[str, Any]:
     row = dict(record)
     return row | {
         "cost": nanos(row["cost"]),

@@ -1,7 +1,9 @@
 """Short timeouts, and nothing is tried again behind our back. No server is needed: nothing is connected."""
 
+from typing import Any
+
 import pytest
-from redis.asyncio.connection import Connection
+from redis.asyncio.connection import AbstractConnection, Connection
 from redis.exceptions import ConnectionError as RedisGone
 
 from proxy.redis_client import connect
@@ -29,4 +31,20 @@ async def test_a_call_that_fails_is_made_once(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(RedisGone):
         await client.ping()
     assert len(attempts) == 1
+    await client.aclose()
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "rediss://127.0.0.1:1/0", "unix:///nowhere"])
+async def test_a_socket_that_uvloop_finds_closed_is_redis_being_away(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Its RuntimeError would pass for a fault of ours, and what was to be settled would be lost."""
+
+    async def closed(*_: object) -> None:
+        raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", closed)
+    client = connect(url, timeout_s=0.25)
+    make: Any = client.connection_pool.make_connection
+    connection = make()
+    with pytest.raises(RedisGone, match="closed"):
+        await connection.send_packed_command(b"PING")
     await client.aclose()
