@@ -7,23 +7,21 @@ import re
 
 # A lone CR ends a line only if no LF follows; `(?!\n)` keeps the two halves of a CRLF from passing as a blank line.
 _EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
+# A line end and a CR, to which LF may still come; of a CR LF its LF will do.
+_MAX_UNENDED_BLANK = 2
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
-def split_events(buffer: bytes) -> tuple[list[bytes], bytes]:
-    """Complete events, each with the blank line that ends it, and the rest, which is not yet a whole event.
+def event_ends(buffer: bytes | bytearray, searched: int = 0) -> list[int]:
+    """Where in the buffer an event has ended: after the blank line. What is behind the last end is no whole event yet.
 
-    A CR at the very end may be half of a CRLF: it is left in the rest until the next byte tells.
+    `searched`: how long the buffer was when nothing more was found in it; what is new is looked at, and no more of the
+    rest than a blank line may have begun in. A CR at the very end may be half of a CRLF: the next byte tells.
     """
-    events = []
-    start = 0
-    usable = len(buffer) - 1 if buffer.endswith(b"\r") else len(buffer)
-    for match in _EVENT_END.finditer(buffer):
-        if match.end() > usable:
-            break
-        events.append(buffer[start : match.end()])
-        start = match.end()
-    return events, buffer[start:]
+    ends = [match.end() for match in _EVENT_END.finditer(buffer, max(0, searched - _MAX_UNENDED_BLANK))]
+    if ends and ends[-1] == len(buffer) and buffer.endswith(b"\r"):
+        ends.pop()
+    return ends
 
 
 def data_of(event: bytes) -> bytes:

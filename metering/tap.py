@@ -14,7 +14,7 @@ import orjson
 
 from metering.formats import audio, chat
 from metering.formats.format import SAYS_NOTHING, Said, WireFormat
-from metering.framing import SSE, Framing
+from metering.framing import SSE, Framing, cut
 from metering.injection import NOTHING_REMOVED, Removal
 from metering.progress import Progress
 from metering.reading import NOTHING, Reading, Tally
@@ -52,9 +52,9 @@ class StreamTap:
     has_error: bool = False
     counts_along: bool = False
     _keeper: TextKeeper | None = None
-    _rest: bytes = b""
+    _rest: bytearray = field(default_factory=bytearray)
     _is_oversize: bool = False
-    _oversize_tail: bytes = b""
+    _oversize_tail: bytearray = field(default_factory=bytearray)
     _running: bytes = b""
 
     def __post_init__(self) -> None:
@@ -75,7 +75,8 @@ class StreamTap:
 
     def finish(self) -> bytes:
         """The stream ended: read what is left of an event nobody closed, and let it go."""
-        rest, self._rest = self._rest, b""
+        rest = bytes(self._rest)
+        self._rest.clear()
         kept = rest if not rest or self._is_oversize else self._read_event(rest)
         self._read_running()
         return kept if self.removal else b""
@@ -153,22 +154,27 @@ class StreamTap:
         return self._said(self.framing.data_of(events[-1]))
 
     def _read_events(self, data: bytes) -> bytes:
-        events, rest = self.framing.split(self._rest + data if self._rest else data)
-        kept = [self._read_event(event) for event in events]
-        if self._is_oversize or len(rest) > MAX_EVENT_BYTES:
+        whole, ends = self.framing.take(self._rest, data)
+        kept = [self._read_event(event) for event in cut(whole, ends)]
+        if self._is_oversize or len(self._rest) > MAX_EVENT_BYTES:
             self._is_oversize = True
-            # line ends stay: they may be the first half of the blank line that ends the event
-            passed = rest.rstrip(self.framing.line_ends) if self.framing.line_ends else rest
-            kept.append(passed)
-            self._oversize_tail = (self._oversize_tail + passed)[-_ANSWER_TAIL_BYTES:]
-            rest = rest[len(passed) :]
-        self._rest = rest
+            kept.append(self._pass_oversize())
         return b"".join(kept)
+
+    def _pass_oversize(self) -> bytes:
+        """What has come of an event that is too long. Line ends stay: they may begin the blank line that ends it."""
+        passed = bytes(self._rest.rstrip(self.framing.line_ends))
+        del self._rest[: len(passed)]
+        if self.wire.ends_long:
+            _keep_tail(self._oversize_tail, passed)
+        return passed
 
     def _read_event(self, event: bytes) -> bytes:
         if self._is_oversize or len(event) > MAX_EVENT_BYTES:
-            self._read_oversize(self._oversize_tail + event)
-            self._is_oversize, self._oversize_tail = False, b""
+            if self.wire.ends_long:
+                self._read_oversize(bytes(self._oversize_tail) + event)
+                self._oversize_tail.clear()
+            self._is_oversize = False
             return event
         if _DONE not in event and not any(mark in event for mark in self.wire.marks):
             return event
@@ -182,8 +188,9 @@ class StreamTap:
 
     def _read_oversize(self, event: bytes) -> None:
         """The end of an event that is too long to be parsed: a whole answer, in the last event of some formats."""
-        if self.wire.ends_long and _USAGE_KEY in event[-_ANSWER_TAIL_BYTES:]:
-            self._note(Said(usage=usage_in_tail(event[-_ANSWER_TAIL_BYTES:], self.wire)))
+        tail = event[-_ANSWER_TAIL_BYTES:]
+        if _USAGE_KEY in tail:
+            self._note(Said(usage=usage_in_tail(tail, self.wire)))
             self.is_finished = True
 
     def _said(self, data: bytes) -> Said:
@@ -273,6 +280,13 @@ class AnswerTap:
 
 
 Tap = StreamTap | AnswerTap
+
+
+def _keep_tail(kept: bytearray, data: bytes) -> None:
+    """Add to it and keep its end, and at most as much again: cut each time, it would be moved for every byte."""
+    kept += data[-_ANSWER_TAIL_BYTES:]
+    if len(kept) > 2 * _ANSWER_TAIL_BYTES:
+        del kept[:-_ANSWER_TAIL_BYTES]
 
 
 def _by_texts(reading: Reading, said: Texts, unread_bytes: int = 0) -> Progress:

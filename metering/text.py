@@ -13,7 +13,7 @@ import orjson
 
 from metering.estimate.text import utf8_bytes
 from metering.formats.format import WireFormat
-from metering.framing import Framing
+from metering.framing import Framing, cut
 
 # About sixty chunks of OpenAI's; so much of a stream is in memory beside its text.
 FOLD_BYTES = 16 << 10
@@ -85,6 +85,7 @@ class TextKeeper:
     is_single: bool = False
     texts: Texts = field(default_factory=Texts)
     _raw: list[bytes] = field(default_factory=list)
+    _rest: bytearray = field(default_factory=bytearray)
     _size: int = 0
 
     def feed(self, data: bytes) -> None:
@@ -101,27 +102,26 @@ class TextKeeper:
     def finish(self) -> Texts:
         """All that was said, of an event nobody closed too."""
         self._fold()
-        rest = b"".join(self._raw)
-        self._raw, self._size = [], 0
+        rest = bytes(self._rest)
+        self._rest.clear()
+        self._size = 0
         self.texts.add(self.wire, self.framing.data_of(rest))
         return self.texts
 
     def _fold(self) -> None:
-        joined = b"".join(self._raw)
-        events, rest = self.framing.split(joined)
-        whole = joined[: len(joined) - len(rest)]
+        whole, ends = self.framing.take(self._rest, b"".join(self._raw))
         if self._is_plain(whole):
             self._read_plainly(whole)
         else:
-            for event in events:  # each is judged by itself: what comes with it must not matter
+            for event in cut(whole, ends):  # each is judged by itself: what comes with it must not matter
                 if self._is_plain(event):
                     self._read_plainly(event)
                 else:
                     self.texts.add(self.wire, self.framing.data_of(event))
-        if len(rest) > FOLD_BYTES:  # an event of this size is media, or nothing we know
-            self.texts.dropped_bytes += len(rest)
-            rest = b""
-        self._raw, self._size = [rest], len(rest)
+        if len(self._rest) > FOLD_BYTES:  # an event of this size is media, or nothing we know
+            self.texts.dropped_bytes += len(self._rest)
+            self._rest.clear()
+        self._raw, self._size = [], len(self._rest)
 
     def _is_plain(self, events: bytes) -> bool:
         return self.is_single and bool(self.wire.text_fields) and not any(mark in events for mark in _NOT_PLAIN)

@@ -20,6 +20,7 @@ from tests.support.chaos.scene import UNKNOWN, Scene, open_scene, row_of
 from tests.support.chaos.schedule import Blow, Topology
 from tests.support.chaos.verdict import RECOVERED, billed_tokens
 from tests.support.chaos.visits import ALONG, AT_END, NEVER
+from tests.support.ledger import until as until_asked
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -43,6 +44,11 @@ async def scene(rig: Rig) -> AsyncIterator[Scene]:
 
 def assert_refused(receipt: Receipt, status: int, code: str) -> None:
     assert (receipt.status, receipt.code) == (status, code), receipt
+
+
+async def are_waiting(scene: Scene, count: int) -> bool:
+    """The last settlement follows the last byte."""
+    return int(await scene.rig.office.redis.xlen(usage_stream(0))) >= count
 
 
 async def ask_at_once(scene: Scene, proxy: int = 0, customer: int = 0) -> Receipt:
@@ -71,7 +77,7 @@ async def test_a_ledger_writer_is_killed_nobody_notices_and_all_is_posted_once(s
         answers = [await ask_at_once(scene) for _ in range(10)]
         assert all(answer.is_complete for answer in answers)
         assert (await running.end()).is_complete
-        assert await scene.rig.office.redis.xlen(usage_stream(0)) >= 11
+        await until_asked(lambda: are_waiting(scene, 11))
     await scene.rig.mend()
     facts = await scene.settled()
     assert all(row_of(facts, answer)["end_reason"] == "completed" for answer in [*answers, running.receipt])
@@ -86,7 +92,7 @@ async def test_postgres_is_away_known_keys_go_on_and_what_they_use_waits_in_the_
         assert all(answer.is_complete for answer in answers)
         assert_refused(await ask_at_once(scene, customer=UNKNOWN), 503, "accounts_unavailable")
         assert (await running.end()).is_complete
-        assert await scene.rig.office.redis.xlen(usage_stream(0)) >= 11
+        await until_asked(lambda: are_waiting(scene, 11))
     facts = await scene.settled()
     assert all(row_of(facts, answer)["end_reason"] == "completed" for answer in [*answers, running.receipt])
 

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from metering import text as text_module
 from metering.formats import audio, chat
-from metering.injection import Removal
+from metering.injection import NOTHING_REMOVED, Removal
 from metering.outcome import report, resolve
 from metering.progress import Progress, tokens_so_far
 from metering.reading import Reading, Tally
 from metering.tap import AnswerTap, StreamTap
 from metering.text import Texts
 from proxy.counting import Counting
-from tests.conformance.test_what_servers_say import STREAMS, Case, chunk, used
+from tests.conformance.test_what_servers_say import STREAMS, Case, chunk, event, used
 from tests.support.streams import cut, cuts
 from tests.support.streams import streams as chat_streams
 
@@ -50,13 +50,13 @@ PLAIN = Case("generated", [], STREAMS[0].usage)
 
 
 @st.composite
-def sent(draw: st.DrawFn) -> Sent:
+def sent_streams(draw: st.DrawFn) -> Sent:
     """What servers say; chunks of odd texts, of one choice or of three; and any of it with a few bytes spoilt."""
     how = draw(st.sampled_from(["case", "chat", "texts"]))
     if how == "case":
         found = of_case(draw(st.sampled_from(STREAMS)))
     elif how == "chat":
-        found = Sent(b"".join(event.asked for event in draw(chat_streams())), PLAIN, (1, 1))
+        found = Sent(b"".join(each.asked for each in draw(chat_streams())), PLAIN, (1, 1))
     else:
         choices = draw(st.sampled_from([1, 3]))
         texts = draw(st.lists(st.tuples(said, st.integers(0, choices - 1)), max_size=20))
@@ -88,10 +88,20 @@ def grew(before: Progress, after: Progress) -> bool:
     )
 
 
-@given(st.data(), sent())
+def by_events(data: bytes) -> list[bytes]:
+    return [event + b"\n\n" for event in data.split(b"\n\n")]
+
+
+def by_tens(data: bytes) -> list[bytes]:
+    return [data[at : at + 10] for at in range(0, len(data), 10)]
+
+
+@given(st.data(), sent_streams())
 def test_asking_changes_nothing_and_what_is_told_only_grows(data: st.DataObject, stream: Sent) -> None:
-    pieces = cut(stream.data, data.draw(cuts(len(stream.data))))
-    asked_after = data.draw(st.sets(st.integers(0, len(pieces))))
+    pieces = data.draw(st.sampled_from([by_events, by_tens]))(stream.data) or [b""]
+    if data.draw(st.booleans()):
+        pieces = cut(stream.data, data.draw(cuts(len(stream.data))))
+    asked_after = data.draw(st.sets(st.integers(0, len(pieces) - 1)))
     quiet, asked, last = stream.tap(), stream.tap(), Progress()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text_module, "FOLD_BYTES", data.draw(st.sampled_from([1, 200, 16 << 10])))
@@ -156,6 +166,44 @@ def test_the_choices_are_added_up() -> None:
     assert estimated.progress() == Progress(pieces=3, text_bytes=60)
 
 
+def told_the_same(events: list[bytes], removal: Removal = NOTHING_REMOVED) -> StreamTap:
+    """The tap after these, which was asked after each; another that was asked nothing must know the same."""
+    asked, quiet = StreamTap(removal=removal, keeps_text=True), StreamTap(removal=removal, keeps_text=True)
+    for each in events:
+        asked.feed(each)
+        quiet.feed(each)
+        asked.progress()
+    assert facts(asked) == facts(quiet)
+    return asked
+
+
+def test_a_look_at_a_running_count_does_not_note_it() -> None:
+    first = used(7, 1, prompt_tokens_details={"cached_tokens": 4})
+    tap = told_the_same([chunk("x", usage=first), chunk("x", usage=used(7, 2))], Removal(running=True))
+    assert (tap.reading.completion, tap.reading.cached) == (2, None)
+
+
+def test_an_event_is_read_by_itself_whatever_comes_with_it() -> None:
+    parts = event({"choices": [{"index": 0, "delta": {"content": [{"type": "text", "text": "b"}]}}]})
+    assert told_the_same([chunk("a"), parts, chunk("c")]).texts().whole() == ["ac", "b"]
+
+
+def test_a_string_nobody_closed_takes_nothing_of_the_next_event() -> None:
+    broken = b'data: {"choices":[{"index":0,"delta":{"content":"a\n\n'
+    assert told_the_same([broken, chunk("b")]).texts().whole() == ["b"]
+
+
+def test_halves_of_a_character_find_each_other_between_two_looks() -> None:
+    tap = told_the_same([odd_chunk("\ud83d", 0), odd_chunk("\ude00", 0), odd_chunk("\ud83d", 0)])
+    assert tap.texts().whole() == ["\U0001f600\ud83d"]
+    assert tap.progress() == Progress(pieces=3, text_bytes=7)
+
+
+def test_what_cannot_be_read_as_a_string_spoils_nothing_beside_it() -> None:
+    events = [b'data: {"content":"%b"}\n\n' % text for text in (b"\\u00e9", b"\\x", b"\xff", b"\t")]
+    assert told_the_same(events).texts().whole() == ["é\\x\ufffd\t"]
+
+
 def test_a_running_count_that_is_taken_out_is_known_at_once() -> None:
     tap = StreamTap(removal=Removal(usage_chunk=True, running=True), keeps_text=True)
     for n in range(1, 4):
@@ -166,12 +214,12 @@ def test_a_running_count_that_is_taken_out_is_known_at_once() -> None:
 
 def test_an_event_that_has_not_ended_waits_for_its_end() -> None:
     tap = StreamTap(keeps_text=True)
-    event = chunk("abcd")
-    for at in range(len(event)):
+    sent = chunk("abcd")
+    for at in range(len(sent)):
         assert tap.progress() == Progress()
-        tap.feed(event[at : at + 1])
+        tap.feed(sent[at : at + 1])
     assert tap.progress() == Progress(pieces=1, text_bytes=4)
-    tap.feed(event[:-1])
+    tap.feed(sent[:-1])
     assert tap.progress() == Progress(pieces=1, text_bytes=4)
     tap.finish()
     assert tap.texts().whole() == ["abcd", "abcd"]
@@ -192,6 +240,14 @@ def test_where_no_text_is_kept_the_servers_word_is_all_there_is() -> None:
     assert tap.progress() == Progress()
     tap.feed(chunk(None, finish="stop", usage=used(7, 2)))
     assert tokens_so_far(tap.progress()) == 2
+
+
+def test_a_report_at_the_end_goes_before_the_length() -> None:
+    tap = StreamTap(keeps_text=True)
+    tap.feed(chunk("x" * 40))
+    assert tokens_so_far(tap.progress()) == 10
+    tap.feed(chunk(None, finish="stop", usage=used(7, 2)))
+    assert (tap.progress().is_counted, tokens_so_far(tap.progress())) == (True, 2)
 
 
 async def test_an_answer_is_taken_for_text_until_it_can_be_read() -> None:

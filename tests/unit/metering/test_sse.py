@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metering.sse import data_of, split_events
+from metering.framing import SSE
+from metering.sse import data_of, event_ends
 from tests.support.streams import cut, cuts
 
 PIECES = [
@@ -18,6 +19,9 @@ PIECES = [
     b"\r",
 ]
 wire = st.lists(st.sampled_from(PIECES), max_size=20).map(b"".join)
+
+
+split_events = SSE.split
 
 
 def in_turn(pieces: list[bytes]) -> tuple[list[bytes], bytes]:
@@ -62,6 +66,12 @@ def test_events_and_data_are_those_of_the_standard(stream: bytes) -> None:
     events, rest = split_events(stream + b"x")
     assert rest.endswith(b"x")
     assert [data_of(event) for event in events if plainly_read(event)] == plainly_read(stream + b"x")
+
+
+@given(wire, wire)
+def test_what_was_searched_before_need_not_be_searched_again(before: bytes, more: bytes) -> None:
+    _, rest = split_events(before)
+    assert event_ends(rest + more, len(rest)) == event_ends(rest + more)
 
 
 def test_a_carriage_return_at_the_end_may_be_half_a_line_end() -> None:
