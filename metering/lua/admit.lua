@@ -17,7 +17,7 @@ local OVER_BUDGET = {13, 14, 15}  -- of the day, of the month, in total
 local NO_FUNDS = 16
 -- A bucket is full again after a day of rest; forgetting it after two loses nothing.
 local KEY_STATE_TTL_MS = 2 * DAY_MS
-local lease_ms = tonumber(ARGV[1])
+local expiry_ms = integer(now_ms + tonumber(ARGV[1]))  -- of what is held here
 local is_backlogged = redis.call('XLEN', KEYS[2]) > tonumber(ARGV[2])
 
 local function over_rate(limits, tokens)
@@ -92,7 +92,7 @@ local function admit(key, wallet, request_id, hold, least, tokens, judged)
   redis.call('PEXPIRE', key, KEY_STATE_TTL_MS)
   if limits then take(key, limits, request_id, hold, tokens) end
   redis.call('HINCRBY', wallet, 'held', integer(hold))
-  redis.call('HSET', KEYS[1], request_id, hold_text(hold, lease_ms, wallet, key, ''))
+  redis.call('HSET', KEYS[1], request_id, hold_text(hold, expiry_ms, wallet, key, ''))
   return answer(ADMITTED, room - hold, hold)
 end
 

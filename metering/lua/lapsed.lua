@@ -20,10 +20,10 @@ local page = redis.call('HSCAN', KEYS[1], cursor, 'COUNT', count)
 local found = {}
 for i = 1, #page[2], 2 do
   local id, text = page[2][i], page[2][i + 1]
-  local nanos, expiry_ms, checkpoint = read_hold(text)
+  local nanos, expiry_ms = read_hold(text)
   if nanos and expiry_ms > now_ms + lease_ms then
     local wallet, key = string.match(text, '^%d+ %d+ (%S+) (%S+)')
-    redis.call('HSET', KEYS[1], id, hold_text(nanos, lease_ms, wallet, key, checkpoint))
+    redis.call('HSET', KEYS[1], id, hold_text(nanos, integer(now_ms + lease_ms), wallet, key, checkpoint_of(text)))
   elseif nanos and expiry_ms <= now_ms then
     found[#found + 1], found[#found + 2] = id, text
   end

@@ -9,7 +9,7 @@
 --
 -- More is held as far as wallet and budgets have it. A hold that is gone (this server lost it, or it was taken for
 -- abandoned) is placed again, under the same condition: what runs is paid for, or is known not to be.
-local lease_ms = tonumber(ARGV[1])
+local expiry_ms = integer(now_ms + tonumber(ARGV[1]))
 
 -- Budgets count what the request holds, and its note at the key says how much: they grow together.
 local function more_at_key(key, request_id, more)
@@ -26,7 +26,8 @@ local function more_at_key(key, request_id, more)
 end
 
 local function renew(key, wallet, request_id, believed, wanted, checkpoint)
-  local held, _, known = read_hold(redis.call('HGET', KEYS[1], request_id))
+  local known = redis.call('HGET', KEYS[1], request_id)
+  local held = read_hold(known)
   local more = wanted + (held and 0 or believed)
   local room = available(wallet)
   if not (held or room) then return -1 end
@@ -36,8 +37,8 @@ local function renew(key, wallet, request_id, believed, wanted, checkpoint)
     if more > 0 then redis.call('HINCRBY', wallet, 'held', integer(more)) end
   end
   local now_held = (held or 0) + more
-  if checkpoint == '' then checkpoint = known or '' end
-  redis.call('HSET', KEYS[1], request_id, hold_text(now_held, lease_ms, wallet, key, checkpoint))
+  if checkpoint == '' and held then checkpoint = checkpoint_of(known) end
+  redis.call('HSET', KEYS[1], request_id, hold_text(now_held, expiry_ms, wallet, key, checkpoint))
   return now_held
 end
 

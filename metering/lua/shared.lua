@@ -15,16 +15,20 @@ do
 end
 
 -- wallet and key by the names of their hashes, which end with the ids
-local function hold_text(nanos, lease_ms, wallet, key, checkpoint)
-  return integer(nanos) .. ' ' .. integer(now_ms + lease_ms) .. ' ' .. string.sub(wallet, -36) .. ' '
-    .. string.sub(key, -36) .. ' ' .. checkpoint
+local function hold_text(nanos, expiry_ms, wallet, key, checkpoint)
+  return integer(nanos) .. ' ' .. expiry_ms .. ' ' .. string.sub(wallet, -36) .. ' ' .. string.sub(key, -36)
+    .. ' ' .. checkpoint
 end
 
--- nano-dollars, expiry_ms, checkpoint; nothing for what is no hold
+-- nano-dollars and expiry_ms; nothing for what is no hold
 local function read_hold(text)
   if not text then return end
-  local nanos, expiry_ms, checkpoint = string.match(text, '^(%d+) (%d+) %S+ %S+ (.*)$')
-  return tonumber(nanos), tonumber(expiry_ms), checkpoint
+  local nanos, expiry_ms = string.match(text, '^(%d+) (%d+) ')
+  return tonumber(nanos), tonumber(expiry_ms)
+end
+
+local function checkpoint_of(text)
+  return string.match(text, '^%S+ %S+ %S+ %S+ (.*)$')
 end
 
 -- What the wallet can still spend, and if it is frozen; nil where this server does not know it. Beyond 2^53 it may be a
