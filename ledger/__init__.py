@@ -7,6 +7,7 @@
     writer         Redis Stream -> batch -> one transaction -> acknowledge
     stream         the Redis Stream, read as one of a group
     posting        a batch of entries -> usage rows, transactions and debits, each request once
+    corrections    what was recovered and is truly settled after all
     credits        every way a balance moves that is not usage
     postgres       the store over a pool: posting, credits, and what is read; `rows` types the rows
     redis_store    what the ledger changes in Redis, by the scripts of lua/

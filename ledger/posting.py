@@ -2,13 +2,14 @@
 
 First the wallets are locked, in id order. Then one statement, whose snapshot is taken after the locks and so sees all
 that other writers committed for these wallets, does the whole batch. The request id decides what is new: posting the
-same entries again, at once or later, changes nothing.
+same entries again, at once or later, changes nothing. Only a request that was `recovered` is not final: its true
+settlement corrects it, in a second statement that is asked for where some request was known before.
 
 An entry that Postgres refuses does not stop the others: the batch is halved until the bad one is alone.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -18,7 +19,8 @@ import orjson
 import structlog
 
 from ledger import rows
-from ledger.entries import SettledEntry, WalletState
+from ledger.corrections import CORRECT_USAGE, is_recovered, without_superseded
+from ledger.entries import RECOVERED, SettledEntry, WalletState
 from runtime.ids import time_of_ms
 from runtime.postgres import Connection, Pool
 from runtime.sql import load_queries
@@ -33,6 +35,7 @@ BAD_DATA: tuple[type[Exception], ...] = (
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.ProgramLimitExceededError,
 )
+NO_WALLET = "there is no such wallet"
 # Bounds of what clients and upstreams may write into our rows and indexes.
 NAME_LENGTH = 200
 MESSAGE_LENGTH = 2000
@@ -43,12 +46,14 @@ _WALLETS = load_queries("ledger", "sql/wallets.sql")
 
 @dataclass(frozen=True, slots=True)
 class PostOutcome:
-    """`wallets` as they are after posting; `posted` new, `duplicates` known before, `buried` as dead letters."""
+    """`wallets` as they are after posting; `posted` new, `duplicates` known before, `buried` as dead letters,
+    `corrected` from what was recovered."""
 
     wallets: tuple[WalletState, ...] = ()
     posted: int = 0
     duplicates: int = 0
     buried: int = 0
+    corrected: int = 0
 
     def __add__(self, other: "PostOutcome") -> "PostOutcome":
         newest: dict[UUID, WalletState] = {}
@@ -59,6 +64,7 @@ class PostOutcome:
             self.posted + other.posted,
             self.duplicates + other.duplicates,
             self.buried + other.buried,
+            self.corrected + other.corrected,
         )
 
 
@@ -83,21 +89,42 @@ async def post(pool: Pool, entries: Sequence[SettledEntry], on_step: OnStep = no
 
 
 async def _post_together(pool: Pool, entries: Sequence[SettledEntry], on_step: OnStep) -> PostOutcome:
-    wallet_ids = list({settled.entry.wallet_id for settled in entries})
     # Read committed, whatever the database's default: the second statement must see more than the first.
     async with pool.acquire() as connection, connection.transaction(isolation="read_committed"):
-        locked = {row["id"] for row in await connection.fetch(_QUERIES["lock_wallets"], wallet_ids)}
-        on_step("begun")
-        payable = [settled for settled in entries if settled.entry.wallet_id in locked]
-        posted = await connection.fetchval(_QUERIES["post_usage"], *_columns(payable)) if payable else 0
-        for settled in entries:
-            if settled.entry.wallet_id not in locked:
-                await bury(connection, settled.event_id, payload_of(settled), "there is no such wallet")
-        states = await connection.fetch(_WALLETS["wallet_states"], list(locked))
+        outcome, homeless = await post_in_transaction(connection, entries, on_step)
+        for settled in homeless:
+            await bury(connection, settled.event_id, payload_of(settled), NO_WALLET)
         on_step("posted")
-    return PostOutcome(
-        tuple(map(rows.wallet_state, states)), posted, len(payable) - posted, len(entries) - len(payable)
-    )
+    return replace(outcome, buried=len(homeless))
+
+
+async def post_in_transaction(
+    connection: Connection, entries: Sequence[SettledEntry], on_step: OnStep = no_step
+) -> tuple[PostOutcome, list[SettledEntry]]:
+    """Posts in the caller's transaction (read committed); also returns the entries whose wallet is not there.
+
+    Nobody is told of the changed balances: whoever commits brings them to Redis.
+    """
+    wallet_ids = list({settled.entry.wallet_id for settled in entries})
+    locked = {row["id"] for row in await connection.fetch(_QUERIES["lock_wallets"], wallet_ids)}
+    on_step("begun")
+    payable = [settled for settled in entries if settled.entry.wallet_id in locked]
+    posted, corrected = await _post_payable(connection, payable) if payable else (0, 0)
+    states = await connection.fetch(_WALLETS["wallet_states"], list(locked))
+    wallets = tuple(map(rows.wallet_state, states))
+    outcome = PostOutcome(wallets, posted, len(payable) - posted - corrected, corrected=corrected)
+    return outcome, [settled for settled in entries if settled.entry.wallet_id not in locked]
+
+
+async def _post_payable(connection: Connection, entries: Sequence[SettledEntry]) -> tuple[int, int]:
+    """How many were new, and how many corrected."""
+    current = without_superseded(entries)
+    posted: int = await connection.fetchval(_QUERIES["post_usage"], *_columns(current))
+    late = [settled for settled in entries if not is_recovered(settled)]
+    if not late or posted == len({settled.entry.request_id for settled in current}):
+        return posted, 0  # as nearly always: every request was new
+    corrected: int = await connection.fetchval(CORRECT_USAGE, *_columns(late), RECOVERED)
+    return posted, corrected
 
 
 async def _bury_entry(pool: Pool, settled: SettledEntry, reason: str) -> PostOutcome:

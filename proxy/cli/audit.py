@@ -26,7 +26,7 @@ def audit_books(since: datetime | None, config: Path | None, as_json: bool) -> N
         pool = await open_pool(load_as(DatabaseConfig, config).database, "farebox-audit")
         try:
             with progress("checking", len(RULE_NAMES)) as bar:
-                return await audit(pool, since, lambda _: bar.update(1))
+                return await audit(pool, since, on_rule=lambda _: bar.update(1))
         finally:
             await pool.close()
 
