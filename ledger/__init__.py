@@ -8,6 +8,7 @@
     stream         the Redis Stream, read as one of a group
     posting        a batch of entries -> usage rows, transactions and debits, each request once
     corrections    what was recovered and is truly settled after all
+    dead_letters   what is kept of an event that cannot be posted
     credits        every way a balance moves that is not usage
     postgres       the store over a pool: posting, credits, and what is read; `rows` types the rows
     redis_store    what the ledger changes in Redis, by the scripts of lua/

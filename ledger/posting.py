@@ -20,6 +20,7 @@ import structlog
 
 from ledger import rows
 from ledger.corrections import CORRECT_USAGE, is_recovered, without_superseded
+from ledger.dead_letters import payload_of
 from ledger.entries import RECOVERED, SettledEntry, WalletState
 from runtime.ids import time_of_ms
 from runtime.postgres import Connection, Pool
@@ -138,11 +139,6 @@ async def bury(connection: "Connection | Pool", event_id: str, payload: str, rea
     await connection.execute(_QUERIES["bury"], event_id, storable(payload), storable(reason)[:MESSAGE_LENGTH])
     # Only the kind of reason: what follows it may quote the event.
     log.error("usage_event_buried", event_id=event_id, reason=reason.partition(":")[0])
-
-
-def payload_of(settled: SettledEntry) -> str:
-    """The event's two fields, as one JSON text."""
-    return f'{{"charge":{settled.charge_nanos},"entry":{settled.entry.to_json().decode()}}}'
 
 
 async def touch_keys(pool: Pool, entries: Iterable[SettledEntry]) -> None:

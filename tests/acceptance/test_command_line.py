@@ -378,7 +378,6 @@ async def broken(database_url: str, redis_url: str, tmp_path: Path) -> Path:
     try:
         await connection.execute("INSERT INTO ai_wallets (user_id) VALUES ($1)", uuid4())
         await connection.execute("ALTER TABLE ai_wallets DISABLE TRIGGER ALL")
-        await connection.execute("SET session_replication_role = replica")  # else it is an adjustment, and right
         await connection.execute("UPDATE ai_wallets SET balance = balance + 0.000000001")
     finally:
         await connection.close()
