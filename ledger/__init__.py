@@ -15,7 +15,7 @@
     balances       what Postgres says about wallets and keys -> Redis, by version
     process        writers, mirror and partitions, run together
     migrate        numbered SQL files, applied once, under a lock
-    audit          the invariants, checked
+    audit          the invariants, checked; audit_redis does it for what Redis keeps
 
 A usage entry flows one way: settled in Redis (metering) -> Stream -> writer -> Postgres -> acknowledged.
 """
