@@ -25,8 +25,8 @@ _QUERIES = load_queries("accounts", "sql/dead_letters.sql")
 # Of one event id there are as many as there are shards, at most, each with a payload of its own.
 _MAX_SAME = 100
 _MAX_NUMBER = 2**63 - 1  # of a bigint
-# What the log keeps of an event that is dropped, and so is nowhere else: its lines are bounded.
-_LOGGED_CHARS = 4000
+# What the log keeps of an event: its lines are bounded, to 16 KiB of JSON. One that is dropped is nowhere else.
+_REASON_CHARS, _PAYLOAD_CHARS = 500, 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,8 @@ class DeadLetters:
                     raise DeadLetterNotPosted(f"{event}: {NO_WALLET}")
                 said = _in_a_word(outcome)
                 await connection.execute(_QUERIES["announce"], settled.entry.wallet_id)
-                await _finish(connection, letter, "post", settled.entry.user_id, {"outcome": said}, reason, by)
+                after = {"outcome": said, "request_id": str(settled.entry.request_id)}
+                await _finish(connection, letter, "post", settled.entry.user_id, after, reason, by)
         except BAD_DATA as error:
             # the message alone: Postgres' DETAIL repeats the row
             raise DeadLetterNotPosted(f"{event}: {getattr(error, 'message', None) or error}") from None
@@ -103,7 +104,9 @@ async def _finish(
     by: str,
 ) -> None:
     await connection.execute(_QUERIES["delete"], letter.number)
-    before = {"number": letter.number, "reason": letter.reason, "payload": letter.payload[:_LOGGED_CHARS]}
+    before: dict[str, Any] = {"number": letter.number, "reason": letter.reason[:_REASON_CHARS]}
+    if after is None:
+        before["payload"] = letter.payload[:_PAYLOAD_CHARS]
     await record_act(
         connection, Act(by, f"dead_letter.{what}", "dead_letter", letter.event_id, user_id, before, after, reason)
     )

@@ -1,7 +1,7 @@
 """Redis' side of the books: what is held and unposted is what holds and events say, and balances are Postgres'.
 
-Each wallet is looked at in one script call, so what is moving is not torn. What Postgres and Redis say is read one after
-the other, though, and a difference only counts if it is still the same a moment later.
+Each wallet is looked at in one script call, so what is moving is not torn. What Postgres and Redis say is read one
+after the other, though, and a difference only counts if it is still the same a moment later.
 """
 
 import asyncio
@@ -130,19 +130,17 @@ class RedisAudit:
             async for page in self._pages(shard, look):
                 await self._look(shard, page, look)
             if look.found:
-                violations += sorted(
-                    await self._still_there(shard, look), key=lambda one: (one.rule, str(one.wallet_id))
-                )
+                violations += await self._still_there(shard, look)
             left_out += look.left_out
         return RedisReport(tuple(violations), tuple(left_out))
 
-    async def _still_there(self, shard: int, first: _Look) -> set[Violation]:
+    async def _still_there(self, shard: int, first: _Look) -> list[Violation]:
         await asyncio.sleep(self._second_look_s)
         second = _Look()
         suspects = list({one.wallet_id for one in first.found if one.wallet_id is not None})
         for start in range(0, len(suspects), PAGE):
             await self._look(shard, suspects[start : start + PAGE], second)
-        return first.found & second.found
+        return sorted(first.found & second.found, key=lambda one: (one.rule, str(one.wallet_id)))
 
     async def _pages(self, shard: int, look: _Look) -> AsyncIterator[list[UUID]]:
         """The wallets of a shard, each once."""

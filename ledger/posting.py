@@ -41,6 +41,8 @@ NO_WALLET = "there is no such wallet"
 NAME_LENGTH = 200
 MESSAGE_LENGTH = 2000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# An id can say a later time than a datetime can: the last millisecond of 9999.
+LAST_MS = 253_402_300_799_999
 _QUERIES = load_queries("ledger", "sql/posting.sql")
 _WALLETS = load_queries("ledger", "sql/wallets.sql")
 
@@ -121,9 +123,11 @@ async def _post_payable(connection: Connection, entries: Sequence[SettledEntry])
     """How many were new, and how many corrected."""
     current = without_superseded(entries)
     posted: int = await connection.fetchval(_QUERIES["post_usage"], *_columns(current))
-    late = [settled for settled in entries if not is_recovered(settled)]
-    if not late or posted == len({settled.entry.request_id for settled in current}):
+    if posted == len(entries):
         return posted, 0  # as nearly always: every request was new
+    late = [settled for settled in entries if not is_recovered(settled)]
+    if not late:
+        return posted, 0
     corrected: int = await connection.fetchval(CORRECT_USAGE, *_columns(late), RECOVERED)
     return posted, corrected
 
@@ -147,7 +151,7 @@ async def touch_keys(pool: Pool, entries: Iterable[SettledEntry]) -> None:
     for settled in entries:
         key_id = settled.entry.api_key_id
         used_ms[key_id] = max(used_ms.get(key_id, 0), time_of_ms(settled.entry.request_id))
-    moments = [_EPOCH + timedelta(milliseconds=ms) for ms in used_ms.values()]
+    moments = [_EPOCH + timedelta(milliseconds=min(ms, LAST_MS)) for ms in used_ms.values()]
     await pool.execute(_QUERIES["touch_keys"], list(used_ms), moments)
 
 

@@ -59,7 +59,8 @@ async def test_what_was_mended_is_posted_once_and_on_record(store: Store) -> Non
     assert letter.event_id == "1-1" and "no_tiny" in letter.reason
     assert await letters.post("1-1", "mended", "cli:me") == "posted"
     assert await balance(store, wallet) == 10 * USD - 30
-    assert await acts(store) == [("dead_letter.post", "1-1", wallet.user_id, {"outcome": "posted"}, "mended")]
+    after = {"outcome": "posted", "request_id": str(entry.entry.request_id)}
+    assert await acts(store) == [("dead_letter.post", "1-1", wallet.user_id, after, "mended")]
     report = await audit(store.pool)
     assert report.holds, report.violations
     with pytest.raises(DeadLetterNotFound):
@@ -123,6 +124,12 @@ async def test_what_is_dropped_costs_nothing_and_is_in_the_log(store: Store) -> 
     (row,) = (await AdminLog(store.pool).page(LogFilter(action="dead_letter.drop"))).rows
     assert row.act.before is not None and str(wallet.wallet_id) in row.act.before["payload"]
     assert (row.act.user_id, row.act.reason) == (wallet.user_id, "a test of ours")
+
+
+async def test_however_long_it_is_it_can_be_dropped(store: Store) -> None:
+    await store.bury("8-8", '\x01\u20ac"' * 100_000, "\x02\u20ac" * 5000)
+    await DeadLetters(store.pool).drop("8-8", "no", "cli:me")
+    assert len(await acts(store)) == 1
 
 
 async def test_two_shards_may_have_the_same_event_id(store: Store) -> None:
