@@ -9,6 +9,7 @@ wallets   made on first use; what an admin does to one: credits, refunds (of a r
 key_acts       what an admin does to somebody's key: frozen, revoked
 admin_log      who did what, to what, before, after, why: in the transaction of the act
 users     everybody's accounts, as an admin sees them (as_admin)
+dead_letters   usage that could not be posted: looked at, posted after all, dropped
 prices    the price rows: read as a sheet, listed, set, switched off; rates says what one asks for
 identity  user tokens: minted, and verified -> who calls
 claims    is a token in force, meant for us, and whose is it

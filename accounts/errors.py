@@ -33,6 +33,20 @@ class KeyNotFound(AccountsError):
     code = "key_not_found"
 
 
+class DeadLetterNotFound(AccountsError):
+    """No such event was set aside, or it is posted or dropped already."""
+
+    status = 404
+    code = "dead_letter_not_found"
+
+
+class DeadLetterNotPosted(AccountsError):
+    """It still cannot be posted; why, in Postgres' words. It stays where it is."""
+
+    status = 409
+    code = "dead_letter_not_posted"
+
+
 class TooLarge(AccountsError):
     """The body is longer than any request needs."""
 

@@ -21,7 +21,7 @@ _MAX_SEQ = 2**63 - 1  # of a bigint; a cursor may say more
 
 @dataclass(frozen=True, slots=True)
 class TransactionRow:
-    """Nano-dollars. `seq` counts the wallet's lines; `request_id` is what a line of type `usage` paid for."""
+    """Nano-dollars. `seq` counts the wallet's lines; `request_id` is what `usage` paid for or corrects."""
 
     id: UUID
     seq: int

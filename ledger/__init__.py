@@ -7,13 +7,15 @@
     writer         Redis Stream -> batch -> one transaction -> acknowledge
     stream         the Redis Stream, read as one of a group
     posting        a batch of entries -> usage rows, transactions and debits, each request once
+    corrections    what was recovered and is truly settled after all
+    dead_letters   what is kept of an event that cannot be posted
     credits        every way a balance moves that is not usage
     postgres       the store over a pool: posting, credits, and what is read; `rows` types the rows
     redis_store    what the ledger changes in Redis, by the scripts of lua/
     balances       what Postgres says about wallets and keys -> Redis, by version
     process        writers, mirror and partitions, run together
     migrate        numbered SQL files, applied once, under a lock
-    audit          the invariants, checked
+    audit          the invariants, checked; audit_redis does it for what Redis keeps
 
 A usage entry flows one way: settled in Redis (metering) -> Stream -> writer -> Postgres -> acknowledged.
 """

@@ -18,7 +18,7 @@ _RULES = load_queries("ledger", "sql/audit.sql")
 _SHOWN = """
 WITH broken AS MATERIALIZED ({rule})
 SELECT wallet_id, request_id, detail, (SELECT count(*) FROM broken) AS total
-FROM broken ORDER BY wallet_id, request_id, detail LIMIT $2"""
+FROM broken ORDER BY wallet_id, request_id, detail LIMIT $3"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +53,33 @@ def _unwatched(_: str) -> None:
 
 
 async def audit(
-    source: "Connection | Pool", since: datetime | None = None, on_rule: OnRule = _unwatched
+    source: "Connection | Pool",
+    since: datetime | None = None,
+    until: datetime | None = None,
+    *,
+    on_rule: OnRule = _unwatched,
 ) -> AuditReport:
-    """Checks every rule over everything, or over what changed since; may run while the writers do.
+    """Checks every rule over everything, or over what is from `since` and before `until`; may run while the writers do.
 
+    Whole histories are checked for each wallet that was there before `until` and changed since `since`.
     `on_rule` is told of each rule when it has been checked. Raises runtime.postgres.UNAVAILABLE.
     """
     if isinstance(source, asyncpg.Pool):
         async with source.acquire() as connection:
-            return await _audit_on(connection, since, on_rule)
-    return await _audit_on(source, since, on_rule)
+            return await _audit_on(connection, since, until, on_rule)
+    return await _audit_on(source, since, until, on_rule)
 
 
-async def _audit_on(connection: Connection, since: datetime | None, on_rule: OnRule) -> AuditReport:
+async def _audit_on(
+    connection: Connection, since: datetime | None, until: datetime | None, on_rule: OnRule
+) -> AuditReport:
     broken: dict[str, int] = {}
     violations: list[Violation] = []
     # One snapshot for all rules: a batch posted between two of them would look like a violation.
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         for rule, query in _RULES.items():
-            found = await connection.fetch(_SHOWN.format(rule=query), since, SHOWN_PER_RULE, timeout=QUERY_TIMEOUT_S)
+            shown = _SHOWN.format(rule=query)
+            found = await connection.fetch(shown, since, until, SHOWN_PER_RULE, timeout=QUERY_TIMEOUT_S)
             if found:
                 broken[rule] = found[0]["total"]
             violations += [Violation(rule, row["wallet_id"], row["request_id"], row["detail"]) for row in found]

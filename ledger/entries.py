@@ -19,6 +19,9 @@ RECOVERED = "recovered"
 UsageSource = Literal["reported", "partial", "tokenized", "estimated", "none"]
 TransactionType = Literal["topup", "usage", "bonus", "refund", "adjustment"]
 
+# `end_reason` of a request whose proxy did not settle it: settled by the ledger at its last checkpoint, and corrected
+# if the true settlement comes after all (ledger/corrections.py).
+RECOVERED = "recovered"
 
 _TEXTS = ("model", "endpoint", "usage_source", "end_reason")
 _COUNTS = (

@@ -2,13 +2,14 @@
 
 First the wallets are locked, in id order. Then one statement, whose snapshot is taken after the locks and so sees all
 that other writers committed for these wallets, does the whole batch. The request id decides what is new: posting the
-same entries again, at once or later, changes nothing.
+same entries again, at once or later, changes nothing. Only a request that was `recovered` is not final: its true
+settlement corrects it, in a second statement that is asked for where some request was known before.
 
 An entry that Postgres refuses does not stop the others: the batch is halved until the bad one is alone.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -18,7 +19,9 @@ import orjson
 import structlog
 
 from ledger import rows
-from ledger.entries import SettledEntry, WalletState
+from ledger.corrections import CORRECT_USAGE, is_recovered, without_superseded
+from ledger.dead_letters import payload_of
+from ledger.entries import RECOVERED, SettledEntry, WalletState
 from runtime.ids import time_of_ms
 from runtime.postgres import Connection, Pool
 from runtime.sql import load_queries
@@ -33,22 +36,27 @@ BAD_DATA: tuple[type[Exception], ...] = (
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.ProgramLimitExceededError,
 )
+NO_WALLET = "there is no such wallet"
 # Bounds of what clients and upstreams may write into our rows and indexes.
 NAME_LENGTH = 200
 MESSAGE_LENGTH = 2000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# An id can say a later time than a datetime can: the last millisecond of 9999.
+LAST_MS = 253_402_300_799_999
 _QUERIES = load_queries("ledger", "sql/posting.sql")
 _WALLETS = load_queries("ledger", "sql/wallets.sql")
 
 
 @dataclass(frozen=True, slots=True)
 class PostOutcome:
-    """`wallets` as they are after posting; `posted` new, `duplicates` known before, `buried` as dead letters."""
+    """`wallets` as they are after posting; `posted` new, `duplicates` known before, `buried` as dead letters,
+    `corrected` from what was recovered."""
 
     wallets: tuple[WalletState, ...] = ()
     posted: int = 0
     duplicates: int = 0
     buried: int = 0
+    corrected: int = 0
 
     def __add__(self, other: "PostOutcome") -> "PostOutcome":
         newest: dict[UUID, WalletState] = {}
@@ -59,6 +67,7 @@ class PostOutcome:
             self.posted + other.posted,
             self.duplicates + other.duplicates,
             self.buried + other.buried,
+            self.corrected + other.corrected,
         )
 
 
@@ -83,21 +92,44 @@ async def post(pool: Pool, entries: Sequence[SettledEntry], on_step: OnStep = no
 
 
 async def _post_together(pool: Pool, entries: Sequence[SettledEntry], on_step: OnStep) -> PostOutcome:
-    wallet_ids = list({settled.entry.wallet_id for settled in entries})
     # Read committed, whatever the database's default: the second statement must see more than the first.
     async with pool.acquire() as connection, connection.transaction(isolation="read_committed"):
-        locked = {row["id"] for row in await connection.fetch(_QUERIES["lock_wallets"], wallet_ids)}
-        on_step("begun")
-        payable = [settled for settled in entries if settled.entry.wallet_id in locked]
-        posted = await connection.fetchval(_QUERIES["post_usage"], *_columns(payable)) if payable else 0
-        for settled in entries:
-            if settled.entry.wallet_id not in locked:
-                await bury(connection, settled.event_id, payload_of(settled), "there is no such wallet")
-        states = await connection.fetch(_WALLETS["wallet_states"], list(locked))
+        outcome, homeless = await post_in_transaction(connection, entries, on_step)
+        for settled in homeless:
+            await bury(connection, settled.event_id, payload_of(settled), NO_WALLET)
         on_step("posted")
-    return PostOutcome(
-        tuple(map(rows.wallet_state, states)), posted, len(payable) - posted, len(entries) - len(payable)
-    )
+    return replace(outcome, buried=len(homeless))
+
+
+async def post_in_transaction(
+    connection: Connection, entries: Sequence[SettledEntry], on_step: OnStep = no_step
+) -> tuple[PostOutcome, list[SettledEntry]]:
+    """Posts in the caller's transaction (read committed); also returns the entries whose wallet is not there.
+
+    Nobody is told of the changed balances: whoever commits brings them to Redis.
+    """
+    wallet_ids = list({settled.entry.wallet_id for settled in entries})
+    locked = {row["id"] for row in await connection.fetch(_QUERIES["lock_wallets"], wallet_ids)}
+    on_step("begun")
+    payable = [settled for settled in entries if settled.entry.wallet_id in locked]
+    posted, corrected = await _post_payable(connection, payable) if payable else (0, 0)
+    states = await connection.fetch(_WALLETS["wallet_states"], list(locked))
+    wallets = tuple(map(rows.wallet_state, states))
+    outcome = PostOutcome(wallets, posted, len(payable) - posted - corrected, corrected=corrected)
+    return outcome, [settled for settled in entries if settled.entry.wallet_id not in locked]
+
+
+async def _post_payable(connection: Connection, entries: Sequence[SettledEntry]) -> tuple[int, int]:
+    """How many were new, and how many corrected."""
+    current = without_superseded(entries)
+    posted: int = await connection.fetchval(_QUERIES["post_usage"], *_columns(current))
+    if posted == len(entries):
+        return posted, 0  # as nearly always: every request was new
+    late = [settled for settled in entries if not is_recovered(settled)]
+    if not late:
+        return posted, 0
+    corrected: int = await connection.fetchval(CORRECT_USAGE, *_columns(late), RECOVERED)
+    return posted, corrected
 
 
 async def _bury_entry(pool: Pool, settled: SettledEntry, reason: str) -> PostOutcome:
@@ -113,18 +145,13 @@ async def bury(connection: "Connection | Pool", event_id: str, payload: str, rea
     log.error("usage_event_buried", event_id=event_id, reason=reason.partition(":")[0])
 
 
-def payload_of(settled: SettledEntry) -> str:
-    """The event's two fields, as one JSON text."""
-    return f'{{"charge":{settled.charge_nanos},"entry":{settled.entry.to_json().decode()}}}'
-
-
 async def touch_keys(pool: Pool, entries: Iterable[SettledEntry]) -> None:
     """Notes when these entries' keys were last used, to the minute."""
     used_ms: dict[UUID, int] = {}
     for settled in entries:
         key_id = settled.entry.api_key_id
         used_ms[key_id] = max(used_ms.get(key_id, 0), time_of_ms(settled.entry.request_id))
-    moments = [_EPOCH + timedelta(milliseconds=ms) for ms in used_ms.values()]
+    moments = [_EPOCH + timedelta(milliseconds=min(ms, LAST_MS)) for ms in used_ms.values()]
     await pool.execute(_QUERIES["touch_keys"], list(used_ms), moments)
 
 

@@ -30,9 +30,14 @@ def shard_of(wallet_id: UUID, shards: int) -> int:
     return wallet_id.int % shards
 
 
+def wallet_prefix(shard: int) -> str:
+    """What the names of a shard's wallets begin with, and nothing else does."""
+    return f"fb:{{{shard}}}:wallet:"
+
+
 @lru_cache(_NAMES_KEPT)
 def wallet_key(shard: int, wallet_id: UUID) -> str:
-    return f"fb:{{{shard}}}:wallet:{wallet_id}"
+    return f"{wallet_prefix(shard)}{wallet_id}"
 
 
 @lru_cache(_NAMES_KEPT)

@@ -20,7 +20,7 @@ from ledger.redis_store import Acknowledgement, RedisStore
 from ledger.stream import CLAIM_IDLE_MS, DEAD_CONSUMER_IDLE_MS, RawEvent, UsageStream
 from runtime.backoff import Backoff, pause
 from runtime.clock import ClockMs, monotonic_ms
-from runtime.postgres import FAILED
+from runtime.postgres import FAILED, UNAVAILABLE
 
 T = TypeVar("T")
 
@@ -32,6 +32,7 @@ MAX_BATCH = 500
 LINGER_S = 0.02
 CLAIM_INTERVAL_MS = 5_000
 TRY_AGAIN: tuple[type[BaseException], ...] = (*FAILED, RedisError)
+PASSING: tuple[type[BaseException], ...] = (*UNAVAILABLE, RedisError)
 
 
 class LedgerWriter:
@@ -144,7 +145,9 @@ class LedgerWriter:
             try:
                 return await attempt()
             except TRY_AGAIN as error:
-                log.warning("ledger_step_failed", phase=what, shard=self._shard, error=type(error).__name__)
+                # What does not pass by itself, such as a column that is missing, waits for somebody to mend it.
+                say = log.warning if isinstance(error, PASSING) else log.error
+                say("ledger_step_failed", phase=what, shard=self._shard, error=type(error).__name__)
             if stop.is_set():
                 return None
             await pause(stop, backoff.next_s())

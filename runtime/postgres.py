@@ -25,6 +25,7 @@ UNAVAILABLE: tuple[type[BaseException], ...] = (
     asyncpg.LockNotAvailableError,
     asyncpg.CannotConnectNowError,
     asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.ReadOnlySQLTransactionError,  # a server that is being made the primary
     asyncpg.InternalClientError,
     asyncpg.InterfaceError,
     OSError,

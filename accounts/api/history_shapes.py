@@ -49,7 +49,7 @@ class PageQuery(PeriodQuery):
 
 
 class LineAnswer(Answer):
-    """One line of a wallet; `request_id` is what a line of type `usage` paid for."""
+    """One line of a wallet; `request_id` is what a line of type `usage` paid for or corrects."""
 
     id: UUID
     type: str

@@ -9,8 +9,8 @@
 SELECT id, balance, overdraft, currency, stripe_customer_id, version FROM ai_wallets WHERE user_id = $1
 
 -- name: transactions
--- A page of lines, newest first; only usage has a model and a key.
-SELECT id, seq, created_at, type, amount, description, balance_before, balance_after, request_id
+-- A page of lines, newest first; only usage has a model and a key. A correction is shown with the request it corrects.
+SELECT id, seq, created_at, type, amount, description, balance_before, balance_after, coalesce(request_id, corrects) AS request_id
 FROM ai_transactions
 WHERE user_id = $1
     AND created_at >= coalesce($2::timestamptz, '-infinity') AND created_at < coalesce($3::timestamptz, 'infinity')

@@ -13,10 +13,13 @@ UPDATE ai_wallets SET is_frozen = $2 WHERE id = $1
 UPDATE ai_wallets SET overdraft = $2 WHERE id = $1
 
 -- name: refundable
--- Whether a request is this user's, what was debited for it, and what of that was given back.
+-- Whether a request is this user's, what was debited for it, corrections included, and what of that was given back.
 SELECT
     EXISTS (SELECT FROM ai_usage_logs WHERE id = $2 AND created_at = farebox_uuid7_time($2) AND user_id = $1) AS is_theirs,
-    coalesce((SELECT -amount FROM ai_transactions WHERE request_id = $2 AND user_id = $1), 0) AS debited,
+    coalesce((SELECT -sum(amount) FROM (
+        SELECT amount FROM ai_transactions WHERE request_id = $2 AND user_id = $1
+        UNION ALL
+        SELECT amount FROM ai_transactions WHERE corrects = $2 AND user_id = $1) moved), 0) AS debited,
     coalesce((SELECT sum(t.amount) FROM farebox_request_refunds r JOIN ai_transactions t ON t.id = r.transaction_id
         WHERE r.request_id = $2), 0) AS refunded
 

@@ -24,6 +24,7 @@ from runtime.settings.upstream import Upstream, UpstreamKind
 __all__ = [
     "AccountsConfig",
     "AdminListen",
+    "AuditConfig",
     "Config",
     "Database",
     "DatabaseConfig",
@@ -53,9 +54,15 @@ def _at_least_one(upstreams: tuple[Upstream, ...]) -> tuple[Upstream, ...]:
 
 
 class DatabaseConfig(Section):
-    """What `farebox migrate` and `farebox audit` need of the same file."""
+    """What `farebox migrate` needs of the same file."""
 
     database: Database
+
+
+class AuditConfig(DatabaseConfig):
+    """What `farebox audit` needs of the same file; without Redis it checks Postgres alone."""
+
+    redis: RedisServer | None = None
 
 
 class AccountsConfig(DatabaseConfig):

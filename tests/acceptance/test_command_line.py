@@ -475,6 +475,7 @@ def test_help_and_version(farebox: Farebox) -> None:
         "credits",
         "wallets",
         "admin-log",
+        "dead-letters",
         "token",
         "audit",
         "migrate",

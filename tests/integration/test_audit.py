@@ -10,6 +10,7 @@ import pytest
 from ledger.audit import SHOWN_PER_RULE, AuditReport, audit
 from ledger.postgres import Store
 from runtime.clock import wall_ms
+from runtime.ids import new_request_id
 from runtime.postgres import create_pool
 from tests.support.ledger import USD, funded_wallet, settled
 
@@ -50,7 +51,7 @@ def named(report: AuditReport) -> dict[str, set[UUID | None]]:
 async def test_an_untouched_ledger_holds(store: Store) -> None:
     await some_history(store)
     report = await audit(store.pool)
-    assert report.holds and report.violations == () and len(report.rules) == 12
+    assert report.holds and report.violations == () and len(report.rules) == 14
     async with store.pool.acquire() as connection:
         assert (await audit(connection, since=datetime(2020, 1, 1, tzinfo=UTC))).holds
 
@@ -59,6 +60,8 @@ BALANCE = "balance_is_the_sum_of_transactions"
 COUNT = "transaction_count_is_the_number_of_transactions"
 CHAIN = "each_transaction_continues_the_one_before"
 DEBITED = "each_request_was_debited"
+ADDS_UP = "usage_adds_up_to_usage_transactions"
+CORRECTION = "each_correction_has_its_recovered_request"
 PAID = "each_stripe_payment_was_credited_once"
 AUTO = "each_auto_topup_was_credited_once"
 REFUNDED = "no_request_was_refunded_beyond_its_debit"
@@ -71,11 +74,11 @@ BREAKS = [
     ("UPDATE ai_transactions SET balance_before = balance_before + 1, balance_after = balance_after + 1 WHERE seq = 5",
      {CHAIN}),
     ("UPDATE ai_transactions SET balance_before = 1, balance_after = amount + 1 WHERE seq = 1", {CHAIN}),
-    ("UPDATE ai_usage_logs SET cost = cost + 1 WHERE cost = 0.00000002", {DEBITED, DAILY}),
-    ("UPDATE ai_usage_logs SET uncollected = cost WHERE cost = 0.00000002", {DEBITED, DAILY}),
+    ("UPDATE ai_usage_logs SET cost = cost + 1 WHERE cost = 0.00000002", {DEBITED, DAILY, ADDS_UP}),
+    ("UPDATE ai_usage_logs SET uncollected = cost WHERE cost = 0.00000002", {DEBITED, DAILY, ADDS_UP}),
     ("DELETE FROM ai_transactions WHERE seq = 5", {BALANCE, COUNT}),
-    ("DELETE FROM ai_transactions WHERE seq = 4", {BALANCE, COUNT, CHAIN, DEBITED}),
-    ("DELETE FROM ai_usage_logs WHERE cost = 0.00000002", {"each_debit_has_its_request", DAILY}),
+    ("DELETE FROM ai_transactions WHERE seq = 4", {BALANCE, COUNT, CHAIN, DEBITED, ADDS_UP}),
+    ("DELETE FROM ai_usage_logs WHERE cost = 0.00000002", {"each_debit_has_its_request", DAILY, ADDS_UP}),
     ("UPDATE ai_usage_daily SET requests = requests + 1", {DAILY}),
     ("UPDATE ai_usage_daily SET cost = cost + 0.000000001", {DAILY}),
     ("UPDATE ai_usage_daily SET uncollected = uncollected + 1", {DAILY}),
@@ -105,6 +108,22 @@ async def test_a_broken_rule_is_named_with_its_wallet(store: Store, statement: s
     assert named(report) == {rule: {wallet_id} for rule in rules}
 
 
+async def test_a_correction_of_what_was_never_recovered_is_named(store: Store) -> None:
+    wallet_id, request_id = await some_history(store)
+    correct = (
+        "INSERT INTO ai_transactions (wallet_id, user_id, seq, type, amount, balance_before, balance_after, corrects)"
+        " SELECT id, user_id, transaction_count + 1, 'usage', 0.000000001, balance, balance + 0.000000001, '{}'"
+        " FROM ai_wallets;"
+        "UPDATE ai_wallets SET transaction_count = transaction_count + 1, balance = balance + 0.000000001"
+    )
+    await break_by_hand(store, correct.format(request_id))
+    assert named(await audit(store.pool)) == {rule: {wallet_id} for rule in (CORRECTION, DEBITED, ADDS_UP)}
+    nowhere = new_request_id(wall_ms())
+    await break_by_hand(store, f"UPDATE ai_transactions SET corrects = '{nowhere}' WHERE corrects IS NOT NULL")
+    (violation,) = [found for found in (await audit(store.pool)).violations if found.rule == CORRECTION]
+    assert (violation.request_id, violation.detail) == (nowhere, "seq 6 corrects by 0.000000001: no such usage row")
+
+
 async def test_a_request_that_appears_twice_is_named(store: Store) -> None:
     wallet_id, request_id = await some_history(store)
     await break_by_hand(
@@ -116,15 +135,15 @@ async def test_a_request_that_appears_twice_is_named(store: Store) -> None:
         f" FROM ai_usage_logs WHERE id = '{request_id}'",
     )
     report = await audit(store.pool)
-    assert report.broken == {"each_request_appears_once": 1, DAILY: 1}
-    violation = report.violations[0]
+    assert report.broken == {"each_request_appears_once": 1, DAILY: 1, ADDS_UP: 1}
+    (violation,) = [found for found in report.violations if found.rule == "each_request_appears_once"]
     assert (violation.wallet_id, violation.request_id, violation.detail) == (wallet_id, request_id, "2 usage rows")
 
 
 async def test_a_request_is_named_by_its_id(store: Store) -> None:
     _, request_id = await some_history(store)
     await break_by_hand(store, f"UPDATE ai_usage_logs SET uncollected = 0.00000001 WHERE id = '{request_id}'")
-    violation = (await audit(store.pool)).violations[0]
+    (violation,) = [found for found in (await audit(store.pool)).violations if found.rule == DEBITED]
     assert violation.request_id == request_id
     assert violation.detail == "collected 0.000000010, debited 0.000000020"
 
@@ -135,7 +154,11 @@ async def test_a_debit_from_another_wallet_is_named(store: Store) -> None:
     move = f"UPDATE ai_usage_logs SET wallet_id = '{other.wallet_id}', user_id = '{other.user_id}'"
     await break_by_hand(store, f"{move} WHERE id = '{request_id}'")
     assert wallet_id != other.wallet_id
-    assert named(await audit(store.pool)) == {DEBITED: {other.wallet_id}, DAILY: {wallet_id, other.wallet_id}}
+    assert named(await audit(store.pool)) == {
+        DEBITED: {other.wallet_id},
+        DAILY: {wallet_id, other.wallet_id},
+        ADDS_UP: {wallet_id, other.wallet_id},
+    }
 
 
 async def test_a_refund_to_another_wallet_is_named(store: Store) -> None:
@@ -159,6 +182,27 @@ async def test_only_what_changed_since_is_looked_at(store: Store) -> None:
     await break_by_hand(store, "UPDATE ai_wallets SET balance = balance + 1")
     assert (await audit(store.pool, since=LATER)).holds
     assert not (await audit(store.pool, since=LATER - timedelta(days=2))).holds
+    assert not (await audit(store.pool, until=LATER)).holds
+    assert (await audit(store.pool, until=LATER - timedelta(days=2))).holds
+    assert not (await audit(store.pool, LATER - timedelta(days=2), LATER)).holds
+
+
+async def test_what_is_outside_of_the_time_is_not_looked_at(store: Store) -> None:
+    """Three requests, each an hour after the other; the second's row is wrong."""
+    wallet = await funded_wallet(store, USD)
+    times = [wall_ms() - hours * 3_600_000 for hours in (3, 2, 1)]
+    entries = [settled(wallet, 10 + ms % 7, request_id=new_request_id(ms)) for ms in times]
+    await store.post(entries)
+    wrong = entries[1].entry.request_id
+    await break_by_hand(store, f"UPDATE ai_usage_logs SET cost = 0 WHERE id = '{wrong}'")
+    first, second, third = (datetime.fromtimestamp(ms / 1000, UTC) for ms in times)
+    assert (await audit(store.pool, second, third)).broken[DEBITED] == 1
+    for since, until in ((first, second), (third, None), (third, LATER)):
+        assert DEBITED not in (await audit(store.pool, since, until)).broken
+    # a whole history, of a wallet that changed since then
+    assert named(await audit(store.pool, third))[ADDS_UP] == {wallet.wallet_id}
+    broken = (await audit(store.pool, until=third)).broken  # the wallet is younger than that
+    assert DEBITED in broken and ADDS_UP not in broken
 
 
 async def test_many_violations_are_counted_and_some_are_shown(store: Store) -> None:

@@ -11,8 +11,10 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisGone
 
+from ledger.audit import audit
 from ledger.balances import StateMirror
 from ledger.entries import KeyState, WalletState
+from ledger.money import from_decimal
 from ledger.postgres import Store
 from ledger.redis_schema import key_state_key, wallet_key
 from ledger.redis_store import RedisStore
@@ -145,6 +147,21 @@ async def test_changes_made_by_hand_in_sql_are_followed(cache: Cache) -> None:
         await until(lambda: cache.key_is(key_id, active=1))
         await cache.store.pool.execute("DELETE FROM ai_api_keys")
         await until(lambda: cache.key_is(key_id, active=0))
+    lines = await cache.store.pool.fetch("SELECT type, amount FROM ai_transactions ORDER BY seq")
+    assert [(line["type"], from_decimal(line["amount"])) for line in lines] == [
+        ("bonus", 100), ("adjustment", 7 * USD - 100)
+    ]  # fmt: skip
+    assert (await cached_wallet(cache.redis, wallet))["version"] == wallet.version + 1
+    assert (await audit(cache.store.pool)).holds
+
+
+async def test_a_wallet_made_by_hand_is_followed(cache: Cache) -> None:
+    async with cache.mirroring():
+        insert = "INSERT INTO ai_wallets (user_id, balance) VALUES (gen_random_uuid(), 3) RETURNING id"
+        wallet_id: UUID = await cache.store.pool.fetchval(insert)
+        (wallet,) = await cache.store.wallet_states([wallet_id])
+        await until(lambda: cache.balance_is(wallet, 3 * USD))
+    assert (await audit(cache.store.pool)).holds
 
 
 async def test_posting_does_not_announce(cache: Cache) -> None:

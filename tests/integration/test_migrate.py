@@ -1,15 +1,20 @@
 """Migrations on a real server. `database_url` is migrated already."""
 
 import asyncio
+from dataclasses import replace
 from uuid import UUID
 
 import asyncpg
 import pytest
 
 from ledger.audit import audit
+from ledger.entries import RECOVERED
 from ledger.migrate import MigrationError, migrate, pending, read_migrations
+from ledger.postgres import Store
 from runtime.clock import wall_ms
 from runtime.ids import new_request_id
+from runtime.postgres import create_pool
+from tests.support.ledger import funded_wallet, settled
 
 NAMES = [migration.name for migration in read_migrations()]
 
@@ -101,6 +106,34 @@ async def test_new_kinds_of_usage_beside_rows_and_writers_of_the_version_before(
         assert (await audit(connection)).holds
     finally:
         await connection.close()
+
+
+async def test_corrections_and_histories_by_hand_beside_lines_and_writers_of_the_version_before(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That version writes lines and debits by the same statements, and knows nothing of `corrects`."""
+    await empty(database_url)
+    every = read_migrations()
+    (place,) = [place for place, found in enumerate(every) if found.name == "0014_usage_corrections"]
+    monkeypatch.setattr("ledger.migrate.read_migrations", lambda: every[:place])
+    await migrate(database_url)
+    monkeypatch.undo()
+    pool = await create_pool(database_url)
+    try:
+        store = Store(pool)
+        wallet = await funded_wallet(store, 100)
+        before = settled(wallet, 3, end_reason=RECOVERED)
+        await store.post([before])
+        await migrate(database_url)
+        await store.record(wallet.wallet_id, "bonus", 5, "")
+        await store.post([settled(wallet, 7)])
+        true = replace(before, charge_nanos=4, entry=replace(before.entry, end_reason="complete", cost_nanos=4))
+        assert (await store.post([true])).corrected == 1
+        (state,) = await store.wallet_states([wallet.wallet_id])
+        assert state.balance_nanos == 100 + 5 - 7 - 4
+        assert (await audit(pool)).holds
+    finally:
+        await pool.close()
 
 
 async def test_missing_partitions_are_made_once_and_take_over_rows_from_the_default(database_url: str) -> None:

@@ -284,5 +284,7 @@ async def test_a_key_is_noted_as_used_once_a_minute_and_never_waits(store: Store
     assert await last_used_ms() == start
     await store.touch_keys([used(start + 90_000)])
     assert await last_used_ms() == start + 90_000
+    await store.touch_keys([used(2**48 - 1)])  # later than a datetime can be
+    assert (await store.pool.fetchval("SELECT extract(year FROM last_used_at)::int FROM ai_api_keys")) in (9999, 10000)
     (key,) = await store.keys_by_prefix(["pre", "other"])
     assert (key.key_id, key.wallet_id, key.key_hash) == (key_id, wallet.wallet_id, "h")

@@ -42,6 +42,7 @@ EXCEPTIONS: dict[str, Instead] = {
     "accounts/key_acts.py": Instead(SQL, "tests/integration/test_admin_acts.py"),
     "accounts/key_changes.py": Instead(SQL, "tests/integration/test_user_keys.py"),
     "accounts/keys.py": Instead(SQL, "tests/integration/test_accounts_keys.py"),
+    "accounts/dead_letters.py": Instead(SQL, "tests/integration/test_dead_letters.py"),
     "accounts/pages.py": Instead(SQL, "tests/integration/test_usage.py"),
     "accounts/prices.py": Instead(SQL, "tests/integration/test_accounts_prices.py"),
     "accounts/api/stripe_shapes.py": Instead("only hands over", "tests/acceptance/test_auto_topup.py"),
