@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.support.chaos.bounds import Applied, may_lose_tokens
+from tests.support.chaos.bounds import Applied, cause_of, may_lose_tokens
 from tests.support.chaos.clients import Receipt
 from tests.support.chaos.customers import RATE, Account
 from tests.support.chaos.facts import Facts, Purse
@@ -115,6 +115,7 @@ WELL = {
         seen=0, billed=None, emitted=None, receipt={"status": 402, "code": "insufficient_balance", "size_bytes": 50}
     ),
     "upstream killed with its books": Case(seen=50, billed=50, emitted=40, state="killed", row=CUT),
+    "whole, and the upstream killed a moment later": Case(emitted=TOKENS - 1, state="killed"),
     "estimated": Case(billed=TOKENS + 9, row={"usage_source": "estimated"}),
     "failed and free": Case(
         seen=0, billed=0, row={"cost": 0, "usage_source": "none"}, receipt={"status": 502}, emitted=None
@@ -182,6 +183,22 @@ def test_what_was_lost_is_added_up_and_put_down_to_its_cause() -> None:
     (loss,) = judge(WELL["left"].all_of_it()).losses
     assert (loss.cause, loss.tokens) == ("client left", 3)
     assert judge(WELL["whole"].all_of_it()).losses == []
+
+
+def test_a_loss_is_put_down_to_what_is_nearest_to_the_bytes() -> None:
+    receipt = Receipt(VISIT, 1.0, 3.0)
+    everywhere = [
+        Applied(Fault(0, "valkey", "kill", 0), 0.0, 9.0),
+        Applied(Fault(0, "proxy-0", "stop", 0), 1.0, 3.0),
+        Applied(Fault(0, "proxy-0>upstream", "hang", 0), 2.0, 2.1),
+        Applied(Fault(0, "proxy-1>upstream", "cut", 0), 0.0, 9.0),
+        Applied(Fault(0, "proxy-0>upstream", "slow", 0), 4.0, 9.0),
+    ]
+    assert cause_of(receipt, everywhere) == "proxy>upstream.hang"
+    assert cause_of(receipt, everywhere[:2]) == "proxy.stop"
+    assert cause_of(receipt, everywhere[:1]) == "valkey.kill"
+    assert cause_of(receipt, [*everywhere, killed()]) == "proxy.kill"
+    assert cause_of(receipt, []) == "no fault"
 
 
 def test_the_bound_grows_by_the_time_that_faults_lasted_and_counts_no_moment_twice() -> None:

@@ -58,14 +58,22 @@ def killer_of(receipt: Receipt, applied: Sequence[Applied]) -> Applied | None:
 
 
 def cause_of(receipt: Receipt, applied: Sequence[Applied]) -> str:
-    """What a loss is put down to: the death of its proxy, else the fault that lasted longest during the visit."""
+    """What a loss is put down to: its proxy's death, else the fault nearest to its bytes, of several the longest."""
     if killer := killer_of(receipt, applied):
         return killer.fault.name
-    shared_s = {
-        each: min(receipt.ended_s, each.to_s) - max(receipt.began_s, each.from_s)
-        for each in applied
-        if each.from_s <= receipt.ended_s and each.to_s >= receipt.began_s
-    }
-    if shared_s:
-        return max(shared_s, key=lambda each: shared_s[each]).fault.name
+    during = [each for each in applied if each.from_s <= receipt.ended_s and each.to_s >= receipt.began_s]
+    if during:
+        return max(during, key=lambda each: (_nearness(receipt, each), _shared_s(receipt, each))).fault.name
     return "client left" if receipt.has_left else "no fault"
+
+
+def _nearness(receipt: Receipt, each: Applied) -> int:
+    """On the way from the LLM server, at its proxy, elsewhere."""
+    proxy = f"proxy-{receipt.visit.proxy}"
+    if each.fault.part in ("upstream", f"{proxy}>upstream"):
+        return 2
+    return int(proxy in each.fault.part)
+
+
+def _shared_s(receipt: Receipt, each: Applied) -> float:
+    return min(receipt.ended_s, each.to_s) - max(receipt.began_s, each.from_s)

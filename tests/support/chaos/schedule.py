@@ -100,7 +100,9 @@ def make_schedule(seed: int, topology: Topology, without: Iterable[str] = ()) ->
 def _draw(chance: random.Random, topology: Topology) -> Fault:
     at_ms = chance.randrange(FIRST_BEGIN_MS, LAST_BEGIN_MS, STEP_MS)
     if chance.random() < 0.5:
-        part = chance.choice(topology.processes)
+        # what holds most at any moment is hit most
+        proxies = [name for name in topology.processes if name.startswith("proxy")]
+        part = chance.choice((*topology.processes, *proxies))
         kind = str(chance.choice(_blows(part)))
     else:
         part = chance.choice(topology.links)

@@ -152,7 +152,7 @@ def _of_row(receipt: Receipt, row: Mapping[str, Any], facts: Facts) -> Found:
     if record["state"] == "running":
         yield "the LLM server is told of the end", "it still works on it"
     is_exact = receipt.is_complete and killer_of(receipt, facts.applied) is None
-    yield from (_of_whole(row, record) if is_exact else _of_cut(receipt, row, record, facts))
+    yield from (_of_whole(receipt, row, record) if is_exact else _of_cut(receipt, row, record, facts))
 
 
 def _of_money(row: Mapping[str, Any], facts: Facts) -> Found:
@@ -164,9 +164,10 @@ def _of_money(row: Mapping[str, Any], facts: Facts) -> Found:
         yield "the cost is paid, or uncollected", f"{paid} of {row['cost']} paid, {row['uncollected']} uncollected"
 
 
-def _of_whole(row: Mapping[str, Any], record: Mapping[str, Any]) -> Found:
-    """A response that was received to its end."""
-    billed, emitted = billed_tokens(row), record["completion_tokens"]
+def _of_whole(receipt: Receipt, row: Mapping[str, Any], record: Mapping[str, Any]) -> Found:
+    """A response that was received to its end. Of a server that was killed meanwhile, the client knows better."""
+    billed = billed_tokens(row)
+    emitted = receipt.tokens if record["state"] == "killed" else record["completion_tokens"]
     if row["usage_source"] in ("reported", "partial"):
         if (row["input_tokens"], billed) != (PROMPT_TOKENS, emitted):
             told = f"billed {row['input_tokens']}+{billed}, emitted {PROMPT_TOKENS}+{emitted}"
