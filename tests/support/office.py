@@ -138,7 +138,9 @@ class Office:
     async def debits(self, customer: Customer) -> dict[str, int]:
         """Request id -> nano-dollars taken."""
         found = await self.pool.fetch(
-            "SELECT request_id, amount FROM ai_transactions WHERE wallet_id = $1 AND type = 'usage'", customer.wallet_id
+            "SELECT coalesce(request_id, corrects) AS request_id, sum(amount) AS amount FROM ai_transactions"
+            " WHERE wallet_id = $1 AND type = 'usage' GROUP BY 1",
+            customer.wallet_id,
         )
         return {str(row["request_id"]): -nanos(row["amount"]) for row in found}
 

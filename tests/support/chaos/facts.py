@@ -15,8 +15,8 @@ from tests.support.office import nanos, usage_row
 
 _ROWS = "SELECT * FROM ai_usage_logs WHERE wallet_id = ANY($1) ORDER BY id"
 _DEBITS = """
-SELECT request_id, wallet_id, amount FROM ai_transactions
-WHERE wallet_id = ANY($1) AND request_id IS NOT NULL ORDER BY seq"""
+SELECT coalesce(request_id, corrects) AS request_id, wallet_id, amount FROM ai_transactions
+WHERE wallet_id = ANY($1) AND type = 'usage' ORDER BY seq"""
 
 Record = Mapping[str, Any]
 
