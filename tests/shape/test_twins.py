@@ -43,6 +43,7 @@ EXCEPTIONS: dict[str, Instead] = {
     "accounts/key_changes.py": Instead(SQL, "tests/integration/test_user_keys.py"),
     "accounts/keys.py": Instead(SQL, "tests/integration/test_accounts_keys.py"),
     "accounts/pages.py": Instead(SQL, "tests/integration/test_usage.py"),
+    "accounts/price_trial.py": Instead(SQL, "tests/integration/test_price_trial.py"),
     "accounts/prices.py": Instead(SQL, "tests/integration/test_accounts_prices.py"),
     "accounts/api/stripe_shapes.py": Instead("only hands over", "tests/acceptance/test_auto_topup.py"),
     "accounts/stripe/auto_topup/attempts.py": Instead(SQL, "tests/integration/test_auto_topup.py"),
