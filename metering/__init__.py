@@ -18,5 +18,7 @@ budget      what a key spent per day, month and in total: the reference model of
 policy      what a key may be used for, and from where
 model       the whole of admission and settlement in Python: the twin of the Lua
 policies    the policies that this process knows, and how it learns of another
+counters    the token counters that LLM servers publish, and what they grew by
+reconciliation  what was billed against what such a server counted
 admission   asks Redis: admit, settle; many requests in one script call
 """

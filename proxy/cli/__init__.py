@@ -12,8 +12,9 @@ from accounts.errors import AccountsError
 from ledger.errors import LedgerError
 from ledger.migrate import MigrationError
 from proxy.backends import StartError
-from proxy.cli import accounts, admin_log, audit, events, keys, local, prices, processes, smoke, wallets
+from proxy.cli import accounts, admin_log, audit, events, keys, local, prices, processes, reconcile, smoke, wallets
 from proxy.health import farebox_version
+from proxy.reconcile.snapshots import ReconcileError
 from runtime.config import ConfigError
 from runtime.embedded.errors import EmbeddedServerError
 from runtime.postgres import FAILED as POSTGRES_FAILED
@@ -37,6 +38,7 @@ for command in (
     *admin_log.COMMANDS,
     *prices.COMMANDS,
     *audit.COMMANDS,
+    *reconcile.COMMANDS,
     *events.COMMANDS,
     *local.COMMANDS,
     *smoke.COMMANDS,
@@ -52,7 +54,7 @@ def main() -> None:
         for problem in error.problems:
             click.echo(f"config: {problem}", err=True)
         sys.exit(WRONG_USAGE)
-    except (StartError, EmbeddedServerError, MigrationError, LedgerError, AccountsError) as error:
+    except (StartError, EmbeddedServerError, MigrationError, LedgerError, AccountsError, ReconcileError) as error:
         click.echo(f"farebox: {error}", err=True)
         sys.exit(FAILED)
     except _SERVERS_FAILED as error:
