@@ -1,13 +1,18 @@
 """Past usage at other prices: SQL and metering/pricing.py agree to the nano-dollar, over every kind of price."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import yaml
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +23,7 @@ from ledger.money import MAX_NANOS
 from ledger.postgres import Store
 from metering.pricing import Price, cost_nanos
 from metering.usage import Usage
+from proxy.cli.prices import prices
 from runtime.clock import wall_ms
 from runtime.ids import new_request_id
 from runtime.postgres import Pool, create_pool
@@ -167,3 +173,31 @@ async def test_no_usage_at_all(pool: Pool) -> None:
     outcome = await try_prices(pool, trial)
     assert (outcome.models, outcome.users, outcome.total.requests) == ([], [], 0)
     assert [page async for page in each_user_and_model(pool, trial)] == []
+
+
+async def test_the_command_prints_tables_json_and_csv(pool: Pool, database_url: str, tmp_path: Path) -> None:
+    user = await funded_wallet(Store(pool))
+    await insert(pool, user, [("=tiny", Usage(input_tokens=1000), 10), ("other", Usage(), 5)])
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump({"database": {"url": database_url}}))
+    prices_file = tmp_path / "prices.yaml"
+    prices_file.write_text("models: {=tiny: {input: 0.000000003, output: 0}}")
+
+    async def typed(*arguments: str) -> str:
+        command = ["try", "--since", "2020-01-01", *arguments, "--config", str(config)]
+        ended = await asyncio.to_thread(CliRunner().invoke, prices, command)
+        assert ended.exit_code == 0, ended.output
+        return ended.output
+
+    one = ("--model", "=tiny", "--input", "0.000000003", "--output", "0")
+    assert await typed(*one, "--json") == await typed("--file", str(prices_file), "--json")
+    said = json.loads(await typed(*one, "--json"), parse_float=Decimal)
+    assert said["total"]["difference"] == Decimal("-0.000000007")
+    assert [(row["model"], row["is_priced"]) for row in said["models"]] == [("=tiny", True), ("other", False)]
+    assert [row["user_id"] for row in said["users"]] == [str(user.user_id)]
+    assert "all models" in await typed(*one)
+    assert (await typed(*one, "--csv")).splitlines() == [
+        "user_id,model,requests,charged,would_be,difference",
+        f"{user.user_id},'=tiny,1,0.00000001,0.000000003,-0.000000007",
+        f"{user.user_id},other,1,0.000000005,0.000000005,0",
+    ]

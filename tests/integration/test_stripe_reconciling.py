@@ -1,19 +1,25 @@
 """Stripe's payments against what was credited: the real SDK, a fake Stripe, real books."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import yaml
+from click.testing import CliRunner
 
 from accounts.errors import InvalidRequest, StripeRefused, StripeUnavailable
 from accounts.stripe import reconciling
 from accounts.stripe.client import StripeApi
 from accounts.stripe.comparison import Difference
 from accounts.stripe.reconciling import Comparison, StripeReconciler
+from proxy.cli.reconcile import reconcile
 from runtime.clock import wall_ms
-from tests.support.fake_stripe import CREATED_S, Trouble
+from tests.support.fake_stripe import CREATED_S, SECRET_KEY, Trouble
 from tests.support.till import CENT, Till, open_till
 
 SINCE = datetime.fromtimestamp(CREATED_S - 3600, UTC)
@@ -179,3 +185,22 @@ async def test_stripe_away_or_a_list_without_end(till: Till, monkeypatch: pytest
     finally:
         await wrong.close()
     assert await till.api.look_up("sessions", f"cs_{uuid4()}") is None
+
+
+async def test_the_command_says_it_and_ends_with_1(till: Till, database_url: str, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    stripe = {"secret_key": SECRET_KEY, "api_base": till.fake.url}
+    config.write_text(yaml.safe_dump({"database": {"url": database_url}, "stripe": stripe}))
+
+    async def typed(*arguments: str) -> tuple[int, str]:
+        since = ("--stripe", "--since", SINCE.isoformat(), "--config", str(config))
+        ended = await asyncio.to_thread(CliRunner().invoke, reconcile, [*since, *arguments])
+        return ended.exit_code, ended.output
+
+    await pay(till, 500)
+    code, said = await typed()
+    assert code == 0 and said.endswith("they agree\n")
+    session, _ = await till.open_session(700)
+    till.fake.pay(session)
+    code, said = await typed("--json")
+    assert (code, json.loads(said)["differences"][0]["kind"]) == (1, "missing_here")
