@@ -11,6 +11,7 @@ admin_log      who did what, to what, before, after, why: in the transaction of 
 users     everybody's accounts, as an admin sees them (as_admin)
 dead_letters   usage that could not be posted: looked at, posted after all, dropped
 prices    the price rows: read as a sheet, listed, set, switched off; rates says what one asks for
+price_trial    what past usage would have cost at other prices
 identity  user tokens: minted, and verified -> who calls
 claims    is a token in force, meant for us, and whose is it
 jwk_set   which published keys may sign, and with what

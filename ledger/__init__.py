@@ -16,6 +16,8 @@
     process        writers, mirror and partitions, run together
     migrate        numbered SQL files, applied once, under a lock
     audit          the invariants, checked; audit_redis does it for what Redis keeps
+    billed         what the requests of an interval used, as they were billed
+    posted         waits until all that has ended is in Postgres
 
 A usage entry flows one way: settled in Redis (metering) -> Stream -> writer -> Postgres -> acknowledged.
 """

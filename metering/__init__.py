@@ -22,6 +22,8 @@ verdict     what admission can find, in its order
 model       the whole of admission and settlement in Python: the twin of the Lua; model_keys its part about keys
 scripts     the Lua, each script with what it begins with
 policies    the policies that this process knows, and how it learns of another
+counters    the token counters that LLM servers publish, and what they grew by
+reconciliation  what was billed against what such a server counted
 admission   asks Redis: is there room; many requests in one script call
 leases      renews what this process holds, with checkpoints; holds more
 recovery    settles what a proxy left behind

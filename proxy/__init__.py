@@ -22,6 +22,7 @@
     gateway_api, account_api   the routes of programs and of people, wired
     app, workers  the composition root; several processes on one port
     listeners     one port for all, or another for administrators
+    reconcile/    `farebox reconcile`: what was billed against a server's own counters, or Stripe's payments
     smoke/        `farebox smoke`: the whole flow against a running deployment
     background, notices   what the ledger process does beside posting
     local/, cli/  `farebox up`; the command line

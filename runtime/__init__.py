@@ -4,6 +4,7 @@ config      one file and the environment -> one frozen value, or every mistake a
 mail_address  what we take for one
 clock, ids  time and request ids, passed in as arguments so that tests can choose them
 addresses   IP addresses and networks, as they are meant
+exposition  a page of Prometheus metrics -> its samples
 tasks       every background task has a name and an owner
 listener    hears what Postgres announces, over a connection of its own
 coalesce    many callers, one call: joins what is asked within one tick of the loop

@@ -8,6 +8,8 @@
     payments   what of a payment has to go back (pure)
     book       events, payments and credits, in one transaction each
     webhook    the order of these: verify, decide, book, tell Redis
+    comparison what was paid there against what was credited here (pure)
+    reconciling  … read from Stripe's lists and from the books
     pruning    what may be forgotten
     auto_topup/   a saved card, charged when a wallet is nearly empty
 

@@ -1,7 +1,7 @@
 """Stripe's own SDK: every wait bounded, its errors in our words. Nothing of what is sent or answered is logged."""
 
-from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Awaitable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import aiohttp
 import stripe
@@ -26,6 +26,10 @@ MAX_RETRIES = 2
 _REFUSALS = (stripe.CardError, stripe.InvalidRequestError)
 # The most that Stripe lists at once. One customer does not start so many payments in a day.
 _MOST_INTENTS = 100
+
+
+Listed = Literal["payment_intents", "refunds", "disputes"]
+LookedUp = Literal["payment_intents", "sessions"]
 
 
 class StripeApi:
@@ -82,6 +86,31 @@ class StripeApi:
         if getattr(found, "has_more", True):
             raise StripeUnavailable("a customer with more payments than are looked through")
         return None
+
+    async def page(self, kind: Listed, params: Mapping[str, Any]) -> tuple[list[dict[str, Any]], bool]:
+        """A page of what there is, as plain JSON, newest first, and whether there is more. Raises as the others."""
+        v1 = self._client.v1
+        services: dict[Listed, Any] = {
+            "payment_intents": v1.payment_intents,
+            "refunds": v1.refunds,
+            "disputes": v1.disputes,
+        }
+        found = await _call(services[kind].list_async(dict(params)))
+        listed = getattr(found, "data", None)
+        if not isinstance(listed, list):
+            raise StripeUnavailable("a list without its entries")
+        return [_plain(one) for one in listed], getattr(found, "has_more", None) is True
+
+    async def look_up(self, kind: LookedUp, id: str) -> dict[str, Any] | None:
+        """One of them as plain JSON; None where Stripe knows none of this id."""
+        v1 = self._client.v1
+        retrieve: Any = v1.payment_intents if kind == "payment_intents" else v1.checkout.sessions
+        try:
+            return _plain(await _call(retrieve.retrieve_async(id)))
+        except StripeRefused as refused:
+            if refused.reason != "resource_missing":
+                raise
+            return None
 
     async def card_face(self, payment_method_id: str) -> tuple[str, str] | None:
         """The brand and the last four digits of a saved card; None for what is no card."""
@@ -141,6 +170,11 @@ def _refused(error: stripe.CardError | stripe.InvalidRequestError) -> StripeRefu
 def _code(error: stripe.StripeError) -> str | None:
     """Stripe's word for what is wrong, if it is a word."""
     return error.code if isinstance(error.code, str) and error.code.isidentifier() else None
+
+
+def _plain(answer: object) -> dict[str, Any]:
+    """Any answer of Stripe's as the JSON that it was."""
+    return answer.to_dict() if isinstance(answer, stripe.StripeObject) else {}
 
 
 def _text_of(answer: object, name: str) -> str:

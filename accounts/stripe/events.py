@@ -102,7 +102,7 @@ def _credit(session: Mapping[str, Any]) -> Decision:
         return Ignored("not a single payment")
     if session.get("currency") != "usd":
         return Ignored("wrong currency")
-    session_id, amount = _plain(session.get("id")), _nanos(session.get("amount_total"))
+    session_id, amount = _plain(session.get("id")), nanos_of_cents(session.get("amount_total"))
     if session_id is None or amount is None:
         return Ignored("no session id, or an amount that is not whole cents in range")
     if amount == 0:
@@ -116,7 +116,7 @@ def _credit(session: Mapping[str, Any]) -> Decision:
 def _not_paid(session: Mapping[str, Any]) -> Decision:
     """Nothing is done but telling the payer, if it is one of ours."""
     metadata = _object(session.get("metadata"))
-    session_id, amount, payer = _plain(session.get("id")), _nanos(session.get("amount_total")), _payer(metadata)
+    session_id, amount, payer = _plain(session.get("id")), nanos_of_cents(session.get("amount_total")), _payer(metadata)
     if metadata.get("farebox") != OUR_MARK or session_id is None or amount is None or payer is None:
         return Recorded("the payment failed")
     return NotPaid(session_id, *payer, amount)
@@ -137,7 +137,7 @@ def _charged(intent: Mapping[str, Any]) -> Decision:
     if attempt_id is None or payer is None:
         return Ignored("unknown user or attempt")
     intent_id = _plain(intent.get("id"))
-    amount = _nanos(intent.get("amount_received", intent.get("amount")))
+    amount = nanos_of_cents(intent.get("amount_received", intent.get("amount")))
     if intent_id is None or not amount:
         return Ignored("no id, or an amount that is not whole cents in range")
     return Credit(None, intent_id, *payer, amount, attempt_id)
@@ -222,7 +222,7 @@ EVENT_TYPES = (*_DECIDERS, "setup_intent.succeeded")
 
 def _claim(kind: ClaimKind, thing: Mapping[str, Any], amount_field: str) -> Claim | Ignored:
     claim_id, intent_id = _plain(thing.get("id")), _reference(thing.get("payment_intent"))
-    amount = _nanos(thing.get(amount_field))
+    amount = nanos_of_cents(thing.get(amount_field))
     if claim_id is None or intent_id is None:
         return Ignored("no id, or no payment intent")
     if amount is None:
@@ -259,8 +259,8 @@ def _reference(value: Any) -> str | None:
     return _plain(_object(value).get("id", value))
 
 
-def _nanos(cents: Any) -> int | None:
-    # bool is an int in Python
+def nanos_of_cents(cents: Any) -> int | None:
+    """None for what is no whole amount of cents in range; bool is an int in Python."""
     return cents * NANOS_PER_CENT if type(cents) is int and 0 <= cents <= _MAX_CENTS else None
 
 

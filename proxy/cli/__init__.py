@@ -12,8 +12,22 @@ from accounts.errors import AccountsError
 from ledger.errors import LedgerError
 from ledger.migrate import MigrationError
 from proxy.backends import StartError
-from proxy.cli import accounts, admin_log, audit, dead_letters, events, keys, local, prices, processes, smoke, wallets
+from proxy.cli import (
+    accounts,
+    admin_log,
+    audit,
+    dead_letters,
+    events,
+    keys,
+    local,
+    prices,
+    processes,
+    reconcile,
+    smoke,
+    wallets,
+)
 from proxy.health import farebox_version
+from proxy.reconcile.snapshots import ReconcileError
 from runtime.config import ConfigError
 from runtime.embedded.errors import EmbeddedServerError
 from runtime.postgres import FAILED as POSTGRES_FAILED
@@ -38,6 +52,7 @@ for command in (
     *prices.COMMANDS,
     *audit.COMMANDS,
     *dead_letters.COMMANDS,
+    *reconcile.COMMANDS,
     *events.COMMANDS,
     *local.COMMANDS,
     *smoke.COMMANDS,
@@ -53,7 +68,7 @@ def main() -> None:
         for problem in error.problems:
             click.echo(f"config: {problem}", err=True)
         sys.exit(WRONG_USAGE)
-    except (StartError, EmbeddedServerError, MigrationError, LedgerError, AccountsError) as error:
+    except (StartError, EmbeddedServerError, MigrationError, LedgerError, AccountsError, ReconcileError) as error:
         click.echo(f"farebox: {error}", err=True)
         sys.exit(FAILED)
     except _SERVERS_FAILED as error:

@@ -1,4 +1,4 @@
-"""Prices: listed, set from now or from a date on, switched off. Running proxies follow at once."""
+"""Prices: listed, set from now or from a date on, switched off, tried on past usage. Running proxies follow at once."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,19 +13,11 @@ import click
 from accounts.prices import PriceRow, Prices
 from accounts.rates import COLUMNS, Rates, in_words
 from proxy.backends import open_pool
-from proxy.cli.options import Dollars, Moment, config_option, json_dollars, json_option, operator, print_result, run
+from proxy.cli.options import Moment, config_option, json_dollars, json_option, operator, print_result, run
+from proxy.cli.price_file import Price
+from proxy.cli.price_trial import try_price
 from runtime.config import load_as
 from runtime.settings import DatabaseConfig
-
-
-class Price(Dollars):
-    """Dollars, not negative."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        nanos = super().convert(value, param, ctx)
-        if nanos < 0:
-            self.fail("must not be negative", param, ctx)
-        return nanos
 
 
 @asynccontextmanager
@@ -139,4 +131,5 @@ def _line(row: PriceRow) -> str:
     return f"{row.id}  {state}  from {row.effective_from:%Y-%m-%d %H:%M:%S}  {row.model}  {shown}"
 
 
+prices.add_command(try_price)
 COMMANDS = (prices,)

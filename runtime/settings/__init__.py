@@ -36,12 +36,15 @@ __all__ = [
     "Listen",
     "Log",
     "Notices",
+    "ReconcileConfig",
     "RedisServer",
     "Smtp",
     "SpoolFolder",
     "Stripe",
+    "StripeConfig",
     "Upstream",
     "UpstreamKind",
+    "UpstreamsConfig",
     "WebhookEndpoint",
 ]
 
@@ -70,6 +73,24 @@ class AccountsConfig(DatabaseConfig):
 
     redis: RedisServer
     keys: KeyPolicy = KeyPolicy()
+
+
+class UpstreamsConfig(Section):
+    """What `farebox reconcile snapshot` needs of the same file."""
+
+    upstreams: Annotated[tuple[Upstream, ...], AfterValidator(_at_least_one)]
+
+
+class ReconcileConfig(UpstreamsConfig, DatabaseConfig):
+    """What `farebox reconcile` needs of the same file."""
+
+    redis: RedisServer
+
+
+class StripeConfig(DatabaseConfig):
+    """What `farebox reconcile --stripe` needs of the same file."""
+
+    stripe: Stripe = Stripe()
 
 
 class IdentityConfig(Section):

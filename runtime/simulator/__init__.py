@@ -17,6 +17,7 @@ dialects/  request -> the bytes of every other kind and format
 performing a dialect's reply + fault -> what goes out, where it stops and how it ends
 script     the same for a generic chat
 totals     the books: a record per request, counts per model
+metrics    … and as the counters that real servers publish
 reading    bytes in -> requests, within limits
 sending    plays a script: pace, back-pressure, small writes, endings
 routes     everything that is not a completion

@@ -37,10 +37,10 @@ def headers_until_close(content_type: bytes, extra: bytes = b"") -> bytes:
     return b"%bcontent-type: %b\r\n%b\r\n" % (SERVER, content_type, extra)
 
 
-def whole(status: int, body: bytes, *, close: bool = False, extra: bytes = b"") -> bytes:
-    """A complete answer with a JSON body."""
+def whole(status: int, body: bytes, *, close: bool = False, extra: bytes = b"", content_type: bytes = JSON) -> bytes:
+    """A complete answer; unless told otherwise its body is JSON."""
     return b"".join(
-        (status_line(status), CLOSING if close else b"", headers(JSON, len(body), extra), body),
+        (status_line(status), CLOSING if close else b"", headers(content_type, len(body), extra), body),
     )
 
 

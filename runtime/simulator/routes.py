@@ -1,4 +1,4 @@
-"""Everything that is not a completion: models, health, the books."""
+"""Everything that is not a completion: models, health, metrics, the books."""
 
 from dataclasses import asdict
 from urllib.parse import parse_qs
@@ -7,6 +7,7 @@ import orjson
 
 from runtime.simulator import responses
 from runtime.simulator.errors import Refused
+from runtime.simulator.metrics import CONTENT_TYPE
 from runtime.simulator.reading import Request
 from runtime.simulator.settings import SimulatorSettings
 from runtime.simulator.totals import Books
@@ -16,6 +17,7 @@ _METHODS = {
     CHAT: (b"POST",),
     b"/v1/models": (b"GET",),
     b"/healthz": (b"GET",),
+    b"/metrics": (b"GET",),
     b"/simulator/totals": (b"GET",),
     b"/simulator/requests": (b"GET", b"DELETE"),
 }
@@ -45,6 +47,8 @@ def answer(request: Request, settings: SimulatorSettings, books: Books) -> bytes
     if path == b"/v1/models":
         check_key(request, settings)
         return responses.json_answer(_models(settings.models), close=request.close)
+    if path == b"/metrics":
+        return _metrics(request, books)
     if path == b"/simulator/totals":
         return responses.json_answer(asdict(books.totals()), close=request.close)
     if request.method == b"DELETE":
@@ -52,6 +56,13 @@ def answer(request: Request, settings: SimulatorSettings, books: Books) -> bytes
         return responses.json_answer({"reset": True}, close=request.close)
     wanted = parse_qs(query.decode("latin-1")).get("request_id", [None])
     return responses.whole(200, orjson.dumps(books.records(wanted[0])), close=request.close)
+
+
+def _metrics(request: Request, books: Books) -> bytes:
+    page = books.metrics()
+    if page is None:
+        raise Refused(404, "There is nothing here.", code="not_found")
+    return responses.whole(200, page, close=request.close, content_type=CONTENT_TYPE)
 
 
 def _check_route(method: bytes, path: bytes) -> None:

@@ -5,8 +5,10 @@ import os
 from itertools import count
 from typing import Protocol, TypeVar
 
+from runtime.clock import wall_ms
 from runtime.simulator.chat import ChatAnswer
 from runtime.simulator.kinds import Kind
+from runtime.simulator.metrics import meter_of
 from runtime.simulator.orders import is_plain
 from runtime.simulator.plan import plan_chat, read_object
 from runtime.simulator.settings import SimulatorSettings
@@ -33,7 +35,8 @@ class Shared:
     def __init__(self, settings: SimulatorSettings, loop: asyncio.AbstractEventLoop) -> None:
         self.settings = settings
         self.loop = loop
-        self.books = Books(record_credentials=settings.record_credentials)
+        meter = meter_of(settings.kind, settings.models, wall_ms() / 1000)
+        self.books = Books(record_credentials=settings.record_credentials, meter=meter)
         self.connections: set[Member] = set()
         self.deserted = asyncio.Event()  # set while nobody is connected
         self.deserted.set()

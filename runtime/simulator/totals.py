@@ -6,10 +6,10 @@ operating system, whether or not anyone reads them.
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 MAX_RECORDS = 100_000
 
@@ -75,14 +75,25 @@ class Totals(Counts):
     by_model: dict[str, Counts] = field(default_factory=dict)
 
 
+class Meter(Protocol):
+    """Counters that a server publishes about itself."""
+
+    def ended(self, record: Record) -> None: ...
+    def reset(self) -> None: ...
+    def page(self, running: Iterable[Record]) -> bytes: ...
+
+
 class Books:
     """Keeps the last MAX_RECORDS records, and counts over all requests since the start or the last reset."""
 
-    def __init__(self, *, record_credentials: bool = False, max_records: int = MAX_RECORDS) -> None:
+    def __init__(
+        self, *, record_credentials: bool = False, max_records: int = MAX_RECORDS, meter: Meter | None = None
+    ) -> None:
         self.record_credentials = record_credentials
         self._records: deque[Record] = deque(maxlen=max_records)
         self._running: set[Record] = set()
         self._ended: dict[str, Counts] = {}
+        self._meter = meter
         self.refused = 0
 
     def open(self, record: Record) -> None:
@@ -107,6 +118,12 @@ class Books:
         if counts is None:
             counts = self._ended[record.model] = Counts()
         counts.add(record)
+        if self._meter is not None:
+            self._meter.ended(record)
+
+    def metrics(self) -> bytes | None:
+        """The page of the server's own counters; None: it has none."""
+        return None if self._meter is None else self._meter.page(self._running)
 
     def totals(self) -> Totals:
         """Everything counted, running requests with what they emitted so far."""
@@ -131,6 +148,8 @@ class Books:
         self._records.clear()
         self._running.clear()
         self._ended.clear()
+        if self._meter is not None:
+            self._meter.reset()
         self.refused = 0
 
 

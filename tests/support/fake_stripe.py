@@ -1,6 +1,7 @@
 """A Stripe of our own: an HTTP server that the real SDK talks to, and what happens there to payers' money.
 
-Over HTTP: customers, checkout sessions (payment and setup), payment intents and saved cards, with idempotency keys as
+Over HTTP: customers, checkout sessions (payment and setup), payment intents and saved cards, lists of payment
+intents, refunds and disputes, with idempotency keys as
 Stripe honours them for 24 hours (the same key gives the same answer, also where that is an error; with other parameters
 it is refused; one still in progress is a conflict; what was not even begun is not kept). By method: a payer pays or
 leaves a card, a refund is made, a bank disputes; each gives the event that Stripe would deliver, to be signed with
@@ -9,6 +10,7 @@ leaves a card, a refund is made, a bank disputes; each gives the event that Stri
 
 import asyncio
 import itertools
+import operator
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -68,6 +70,7 @@ class FakeStripe:
     objects: dict[str, Object] = field(default_factory=dict)
     gate: asyncio.Event | None = None  # while it is there and not set, requests are in progress
     declines: dict[str, str] = field(default_factory=dict)  # payment method -> Stripe's code
+    most_per_page: int = 100
     later_s: int = 0  # how much later than now it is at Stripe
     _kept: dict[str, tuple[Asked, Kept | None]] = field(default_factory=dict)
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
@@ -79,6 +82,7 @@ class FakeStripe:
         session = self.objects[session_id]
         intent = self._make("pi", "payment_intent", amount=session["amount_total"], currency="usd")
         intent |= {"metadata": session["metadata"], "status": "processing" if later else "succeeded"}
+        intent["amount_received"] = 0 if later else intent["amount"]
         status = {"status": "complete", "payment_status": "unpaid" if later else "paid"}
         session |= status | {"payment_intent": intent["id"]}
         return self.event("checkout.session.completed", session)
@@ -87,6 +91,8 @@ class FakeStripe:
         """The money that was on its way has come."""
         session = self.objects[session_id]
         session["payment_status"] = "paid"
+        intent = self.objects[session["payment_intent"]]
+        intent |= {"status": "succeeded", "amount_received": intent["amount"]}
         return self.event("checkout.session.async_payment_succeeded", session)
 
     def leave_card(self, session_id: str, *, declines: str | None = None) -> list[Object]:
@@ -206,18 +212,26 @@ class FakeStripe:
 
     def _look(self, asked: Asked) -> web.Response:
         """What is only read."""
-        thing = self.objects.get(asked.path.split("/")[-1])
-        if asked.path != "/v1/payment_intents":
+        kind = _LISTS.get(asked.path)
+        if kind is None:
+            thing = self.objects.get(asked.path.split("/")[-1])
             return _missing("id", 404) if thing is None else web.json_response(thing)
-        if asked.params["customer"] not in self.objects:
+        if "customer" in asked.params and asked.params["customer"] not in self.objects:
             return _missing("customer")
-        first_s, last_s = int(asked.params["created"]["gte"]), int(asked.params["created"]["lte"])
+        return self._page(kind, asked)
+
+    def _page(self, kind: str, asked: Asked) -> web.Response:
+        """The newest first, from behind the one that is named."""
         found = [
-            intent
-            for intent in reversed(self.intents())
-            if intent.get("customer") == asked.params["customer"] and first_s <= intent["created"] <= last_s
+            made for made in reversed(self.objects.values()) if made["object"] == kind and _fits(made, asked.params)
         ]
-        most = int(asked.params["limit"])
+        found.sort(key=lambda made: int(made["created"]), reverse=True)
+        if (after := asked.params.get("starting_after")) is not None:
+            ids = [made["id"] for made in found]
+            if after not in ids:
+                return _missing("starting_after")
+            found = found[ids.index(after) + 1 :]
+        most = min(int(asked.params.get("limit", 10)), self.most_per_page)
         page = {"object": "list", "data": found[:most], "has_more": len(found) > most, "url": asked.path}
         return web.json_response(page)
 
@@ -293,6 +307,17 @@ async def fake_stripe() -> AsyncIterator[FakeStripe]:
 
 def _error(status: int, kind: str, message: str, **more: Any) -> web.Response:
     return web.json_response({"error": {"type": kind, "message": message, **more}}, status=status)
+
+
+_LISTS = {"/v1/payment_intents": "payment_intent", "/v1/refunds": "refund", "/v1/disputes": "dispute"}
+_COMPARED = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
+
+
+def _fits(made: Object, params: Object) -> bool:
+    created = params.get("created", {})
+    return all(_COMPARED[name](made["created"], int(at_s)) for name, at_s in created.items()) and all(
+        made.get(name) == params[name] for name in ("customer", "payment_intent") if name in params
+    )
 
 
 def _missing(param: str, status: int = 400) -> web.Response:

@@ -13,7 +13,8 @@ from click.testing import CliRunner
 
 from accounts.prices import PriceRow
 from accounts.rates import Rates
-from proxy.cli.prices import Price, _json, _line, prices
+from proxy.cli.price_file import Price
+from proxy.cli.prices import _json, _line, prices
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
 ROW = PriceRow(UUID(int=1), "tiny", Rates(1, 25_000_000, image_nanos=0), True, True, NOON, NOON)
