@@ -8,21 +8,33 @@ from accounts.stripe.auto_topup.wishes import limits_of
 from accounts.stripe.client import StripeApi
 from accounts.stripe.pruning import Pruning
 from accounts.stripe.webhook import is_live
+from ledger import backlog
+from ledger.backlog import BacklogWatch
 from metering.leases import AWAY
 from metering.recovery import INTERVAL_S, Recovery
 from proxy.backends import Backends
 from proxy.notices import notice_jobs
 from runtime.periodic import Job, every
-from runtime.settings import Config, Stripe
+from runtime.settings import Config, Holds, Stripe
 
 
 def background_jobs(config: Config, backends: Backends) -> Mapping[str, Job]:
     """Any number of ledger processes may run them at once: each takes its rows under a lock."""
     return {
         "recovery": _recovery(backends),
+        "backlog": _backlog(config.holds, backends),
         **_stripe_jobs(config.stripe, backends),
         **notice_jobs(config.notices, backends),
     }
+
+
+def _backlog(settings: Holds, backends: Backends) -> Job:
+    watch = BacklogWatch(backends.redis, settings.max_unposted_events)
+
+    async def look() -> None:
+        await watch.look()
+
+    return every(backlog.INTERVAL_S, look, name="backlog", failures=AWAY)
 
 
 def _recovery(backends: Backends) -> Job:
