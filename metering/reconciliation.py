@@ -14,6 +14,8 @@ from metering.counters import DIALECTS, Dialect, Direction, Growth, Tokens
 # As `proxy.settlement` writes them: the server generated these to their end, whoever was there.
 _WHOLE = frozenset(("completed", "ended_without_done", "client_left_drained"))
 _DRAINED = "client_left_drained"
+# A range wider than this share of what was counted hides more than it shows.
+_VAGUE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,11 @@ class Line:
         larger = max(self.counted, self.billed)
         return self.difference / larger if larger else 0.0
 
+    @property
+    def is_vague(self) -> bool:
+        """Could the server have counted almost anything?"""
+        return self.most - self.least > _VAGUE * max(self.counted, self.billed)
+
 
 @dataclass(slots=True)
 class Remarks:
@@ -74,6 +81,11 @@ class Reconciliation:
     @property
     def is_within(self) -> bool:
         return not self.was_reset and all(line.is_within for line in self.lines)
+
+    @property
+    def is_vague(self) -> bool:
+        """Agreement that says little: most of what ran did so at an edge, or was cut."""
+        return any(line.is_vague for line in self.lines)
 
 
 def reconcile(

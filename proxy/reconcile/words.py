@@ -14,6 +14,7 @@ def as_json(compared: Compared) -> dict[str, Any]:
     found = compared.found
     return {
         "within": compared.is_within,
+        "vague": found.is_vague,
         "upstream": compared.first.upstream,
         "from": _moment(compared.first),
         "to": _moment(compared.second),
@@ -102,7 +103,11 @@ def _verdict(compared: Compared) -> str:
         return f"{compared.unposted.running} requests (of any upstream) still ran: try again with a longer --wait"
     if compared.unposted.events:
         return "usage was waiting to be posted: is `farebox ledger` running?"
-    return "billed and counted agree" if compared.is_within else "billed and counted DIFFER"
+    if not compared.is_within:
+        return "billed and counted DIFFER"
+    if compared.found.is_vague:
+        return "nothing differs, but much ran at an edge or was cut: a longer interval says more"
+    return "billed and counted agree"
 
 
 def _moment(snapshot: Snapshot) -> datetime:

@@ -114,6 +114,14 @@ def test_several_models_are_matched_by_name_and_what_is_left_over_differs() -> N
     assert {line.model: line.is_within for line in found.lines} == {"a": True, "ours (theirs)": True}
 
 
+def test_agreement_about_next_to_nothing_is_called_vague() -> None:
+    assert not judged([billed()], 10, 100).is_vague
+    edges = [billed(cached=0), billed(is_inside=False, output=9, input=0, cached=0)]
+    assert not judged(edges, 10, 100).is_vague
+    assert judged([billed(is_inside=False)], 10, 100).is_vague
+    assert not reconcile([], Growth(), "vllm", EXACT).is_vague
+
+
 def test_after_a_restart_nothing_is_right() -> None:
     assert not reconcile([billed()], Growth({"m": Tokens(10, 100)}, was_reset=True), "vllm", EXACT).is_within
 
