@@ -8,7 +8,7 @@ from proxy.smoke.run import CREDITS, KEYS, NOTE, Run, Wallet, expect, json_dolla
 from proxy.smoke.steps import Step, StepFailed, StepSkipped
 
 # Ten million tokens, a hundred and twenty-eight times: more than nearly every wallet can pay for.
-_MORE_THAN_ANYBODY_HAS = {"max_tokens": 10_000_000, "n": 128, "stream": True}
+_MORE_THAN_ANYBODY_HAS = {"max_tokens": 10_000_000}
 _ASK_AGAIN_S = 0.1
 _UNAUTHORIZED, _NOT_FOUND, _TOO_MANY = 401, 404, 429
 
@@ -65,12 +65,15 @@ class Checks:
         return run.model
 
     async def refused_without_funds(self) -> str:
-        """An empty wallet is asked for little, a full one for more than it has; that stream is left if it begins."""
+        """An empty wallet is asked for little, a full one for more than it has, and gets less or nothing."""
         run = self._run
         is_empty = (await run.wallet()).available_nanos <= 0
-        reply = await run.chat(run.key, leave_if_good=not is_empty, **({} if is_empty else _MORE_THAN_ANYBODY_HAS))
-        if reply.status == OK and not is_empty:
-            raise StepSkipped("the wallet can pay for a billion tokens of this model, or they cost nothing")
+        reply = await run.chat(run.key, **({} if is_empty else _MORE_THAN_ANYBODY_HAS))
+        lowered = reply.headers.get("x-farebox-max-tokens")
+        if lowered is not None:
+            return f"a wallet buys no more than it has: {lowered} tokens"
+        if reply.code != "insufficient_balance" and not is_empty:
+            raise StepSkipped("the wallet can pay for ten million tokens of this model, or they cost nothing")
         if reply.status == OK and nanos(reply.headers.get("x-farebox-cost")) == 0:
             raise StepSkipped("the model costs nothing")
         expect(reply.code == "insufficient_balance", f"not refused for want of funds: {reply}")

@@ -52,10 +52,8 @@ class Deployment:
         self._base_url = base_url.rstrip("/")
         self._timeout_s = timeout_s
 
-    async def ask(
-        self, method: str, path: str, token: str | None = None, body: Any = None, *, leave_if_good: bool = False
-    ) -> Reply:
-        """With `leave_if_good` a 200 is hung up on as soon as its headers are there."""
+    async def ask(self, method: str, path: str, token: str | None = None, body: Any = None) -> Reply:
+        """Whatever is answered. Raises StepFailed where there is no whole answer."""
         headers = {} if token is None else {"authorization": f"Bearer {token}"}
         data = None
         if body is not None:
@@ -67,9 +65,6 @@ class Deployment:
                     method, self._base_url + path, data=data, headers=headers, allow_redirects=False
                 ) as answer,
             ):
-                if leave_if_good and answer.status == OK:
-                    answer.close()
-                    return _reply(answer, b"")
                 return _reply(answer, await _bounded(answer.content))
         except TimeoutError:
             raise StepFailed(f"{method} {path}: no whole answer within {self._timeout_s:g} s") from None

@@ -78,10 +78,10 @@ class Run:
         await self.deployment.ok("DELETE", KEYS, self.wanted.user_token, {"keyId": key_id})
         self.key_ids.remove(key_id)
 
-    async def chat(self, key: str, *, leave_if_good: bool = False, **fields: Any) -> Reply:
+    async def chat(self, key: str, **fields: Any) -> Reply:
         """Whatever is answered; of a 200, what it says that it cost is kept."""
         body = {"model": self.model, "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": _FEW_TOKENS}
-        reply = await self.deployment.ask("POST", CHAT, key, body | fields, leave_if_good=leave_if_good)
+        reply = await self.deployment.ask("POST", CHAT, key, body | fields)
         if reply.status == OK:
             cost = reply.headers.get("x-farebox-cost")
             self.costs[reply.headers.get("x-request-id", "")] = None if cost is None else nanos(cost)

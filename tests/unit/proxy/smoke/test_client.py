@@ -59,7 +59,6 @@ async def test_numbers_are_exact_redirects_are_not_followed_and_answers_are_boun
             assert (await deployment.ok("GET", "/number")).field("n") == Decimal("0.123456789123456789")
             assert (await deployment.ask("GET", "/elsewhere", "token")).status == 302
             assert (await deployment.ask("GET", "/broken")).json is None
-            assert (await deployment.ask("GET", "/long", leave_if_good=True)).body == b""
             for path in ("/elsewhere", "/long"):
                 with pytest.raises(StepFailed, match=path):
                     await deployment.ok("GET", path)
