@@ -210,10 +210,10 @@ class Limits:
 
     async def drain(self, timeout_s: float) -> int:
         """Wait for settlements under way; returns how many could not be brought to Redis."""
-        await self._tasks.drain(timeout_s)
+        cut = await self._tasks.drain(timeout_s)
         await self.leases.drain(timeout_s)
         left = await asyncio.gather(*(c.drain(timeout_s) for c in self._settlements))
-        return sum(left)
+        return cut + sum(left)
 
     def _note_answer(self, has_answered: bool) -> None:
         if has_answered:
