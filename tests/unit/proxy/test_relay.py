@@ -384,9 +384,9 @@ async def test_what_has_ended_is_not_cut() -> None:
 
 
 async def test_what_is_owed_is_what_is_delivered_or_read_on() -> None:
-    begun, left = Rig(), Rig()
-    begun.stream(CHUNK)
-    assert not begun.relay.is_owed
+    waiting, begun, left = Rig(), Rig(), Rig()
+    for rig in (waiting, begun, left):
+        rig.stream(CHUNK)
     await begun.attached()
     left.relay.read_on()
-    assert begun.relay.is_owed and left.relay.is_owed
+    assert [rig.relay.is_owed for rig in (waiting, begun, left)] == [False, True, True]
