@@ -196,10 +196,10 @@ class Limits:
 
     async def drain(self, timeout_s: float) -> int:
         """Wait for settlements under way; returns how many are neither in Redis nor in the spool."""
-        await self._tasks.drain(timeout_s)
+        cut = await self._tasks.drain(timeout_s)
         await self._background.cancel()
         await self.leases.drain(timeout_s)
-        return await self._settler.drain(timeout_s)
+        return cut + await self._settler.drain(timeout_s)
 
     def _note_answer(self, has_answered: bool) -> None:
         if has_answered:

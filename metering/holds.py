@@ -44,10 +44,10 @@ class HoldPlan:
 
     @property
     def least_nanos(self) -> int:
-        """What must be there at least."""
+        """What must be there at least; of a stream, whose limit stays as it is, any first token will do."""
         if not (self.is_stepwise or self.may_lower):
             return self.worst_nanos
-        return self.nanos_for(self._output_at(self.least_output))
+        return self.nanos_for(self._output_at(1 if self.is_stepwise else self.least_output))
 
     @property
     def all_output(self) -> int:
@@ -106,7 +106,9 @@ class StreamFunds:
         self.plan_look(tokens=0, passed_bytes=0)
 
     def left(self, tokens: int) -> int | None:
-        """How many more tokens are paid for after `tokens`; 0 or less: none. None: without end."""
+        """How many more tokens are paid for after `tokens`; 0 or less: none. None: as many as there can be."""
+        if tokens <= self.plan.all_output and self.held_nanos >= self.plan.worst_nanos:
+            return None
         paid = self.plan.tokens_for(self.held_nanos)
         return None if paid is None else paid - tokens
 

@@ -94,16 +94,19 @@ class Leases:
             return None
         return lease.renewal
 
-    async def extend(self, lease: Lease, more_nanos: int) -> int:
-        """Hold up to so much more; what is held then. Raises RedisError, OSError, TimeoutError and Overloaded."""
-        if lease.renewal is not None and not lease.renewal.done():
+    async def extend(self, lease: Lease, more_nanos: int) -> int | None:
+        """Hold up to so much more; what is held then. None: nobody knows, for Redis was emptied.
+
+        Raises RedisError, OSError, TimeoutError and Overloaded.
+        """
+        while lease.renewal is not None and not lease.renewal.done():
             await asyncio.wait([lease.renewal])
         if lease.request_id not in self._open:
             return lease.held_nanos
         shard = shard_of(lease.wallet_id, self.shards)
         lease.renewal = answered = self._extensions[shard].submit(_Renewal(lease, more_nanos))
-        await asyncio.shield(answered)
-        return lease.held_nanos
+        held_nanos = await asyncio.shield(answered)
+        return None if held_nanos == _UNKNOWN_WALLET else held_nanos
 
     async def run(self, stop: asyncio.Event) -> None:
         """Renews until told to stop."""
@@ -148,17 +151,23 @@ class Leases:
         for renewal in renewals:
             lease = renewal.lease
             names += (key_state_key(shard, lease.key_id), wallet_key(shard, lease.wallet_id))
-            args += (lease.request_id.bytes, lease.held_nanos, renewal.more_nanos, lease.checkpoint())
+            # from here on, before the answer: what is new meanwhile is not in this checkpoint
+            lease.is_due = False
+            args += (lease.request_id.bytes, lease.held_nanos, renewal.more_nanos, _checkpoint_of(lease))
         try:
             answers: list[int] = await self._script(names, args)
         except AWAY:
             self.on_answer(False)
+            for renewal in renewals:
+                renewal.lease.is_due = True
             raise
         self.on_answer(True)
         for renewal, held_nanos in zip(renewals, answers, strict=True):
-            if held_nanos != _UNKNOWN_WALLET:
-                lease = renewal.lease
-                lease.held_nanos, lease.renewed_ms, lease.is_due = held_nanos, now_ms, False
+            lease = renewal.lease
+            if held_nanos == _UNKNOWN_WALLET:
+                lease.is_due = True
+            else:
+                lease.held_nanos, lease.renewed_ms = held_nanos, now_ms
         await self._load([r.lease.wallet_id for r, held in zip(renewals, answers, strict=True) if held < 0])
         return answers
 
@@ -174,6 +183,15 @@ class Leases:
         """Let go of what waits to be extended."""
         work: list[Awaitable[int]] = [each.drain(timeout_s) for each in self._extensions]
         await asyncio.gather(*work)
+
+
+def _checkpoint_of(lease: Lease) -> bytes:
+    """One request whose checkpoint cannot be made must not keep the others' leases from being renewed."""
+    try:
+        return lease.checkpoint()
+    except Exception as error:
+        log.error("checkpoint_failed", request_id=str(lease.request_id), exc_info=error)
+        return b""
 
 
 def _batches(leases: Sequence[Lease]) -> Iterator[Sequence[Lease]]:

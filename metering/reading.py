@@ -143,6 +143,11 @@ def normalise(reading: Reading) -> Usage:
     )
 
 
+def all_input_tokens(reading: Reading) -> int:
+    """Whatever kind they are of; 0 where none was told."""
+    return sum(_input(reading))
+
+
 def _input(reading: Reading) -> tuple[int, int, int]:
     """Fresh input, cache writes, cache reads."""
     prompt, cached, written = reading.prompt or 0, reading.cached or 0, reading.cache_write or 0

@@ -70,7 +70,7 @@ class Desk:
             limit=settings.max_output_tokens if ask.output_limit is None else ask.output_limit,
             least_output=ask.least_output,
             is_stepwise=ask.is_stream and ask.generates,
-            may_lower=self.holds.lower_limits and ask.generates,
+            may_lower=self.holds.lower_limits and ask.generates and bool(endpoint.wire.limits),
             step_tokens=self.holds.step_tokens,
         )
         return Wanted(asked, route, price, plan)

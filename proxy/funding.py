@@ -8,6 +8,7 @@ from metering.estimate.likely import likely_prompt_tokens
 from metering.holds import StreamFunds
 from metering.leases import AWAY, Lease, Leases
 from metering.progress import Progress, tokens_so_far
+from metering.reading import all_input_tokens
 from proxy.relay import Relay
 from proxy.settlement import Admitted, checkpoint_entry
 from runtime.clock import ClockMs, monotonic_ms
@@ -56,7 +57,7 @@ class Funding:
     def checkpoint(self) -> bytes:
         """The usage entry so far, as JSON; nothing where nothing was delivered. Looks at the funds by the way."""
         relay = self._relay
-        if relay is None or not relay.has_begun:
+        if relay is None or not relay.is_owed:
             return b""
         progress = relay.tap.progress()
         if self._funds is not None:
@@ -70,16 +71,17 @@ class Funding:
         """So much has passed that what is held may be used up soon. Of what was not delivered nothing is owed."""
         relay, funds = self._relay, self._funds
         assert relay is not None and funds is not None
-        if relay.has_begun:
+        if relay.is_owed:
             self._consider(relay, funds, relay.tap.progress())
         else:
-            relay.look_at_bytes = relay.passed_bytes + funds.plan.step_tokens
+            _look_later(relay, funds)
 
     def _consider(self, relay: Relay, funds: StreamFunds, progress: Progress) -> None:
         funds.held_nanos = self._lease.held_nanos
-        if progress.reading.prompt is not None:
-            funds.plan = funds.plan.with_input(progress.reading.prompt)
-        tokens = tokens_so_far(progress)
+        # beside a prompt there may be what was cached; and a server that says 0 does not know yet
+        if input_tokens := all_input_tokens(progress.reading):
+            funds.plan = funds.plan.with_input(input_tokens)
+        tokens = _tokens_of(funds, progress)
         funds.plan_look(tokens, relay.passed_bytes)
         relay.look_at_bytes = funds.look_at_bytes
         wanted_nanos = funds.wanted_nanos(tokens)
@@ -97,6 +99,7 @@ class Funding:
                 nanos = await self._hold_more(nanos, relay, funds)
         except _NOT_ANSWERED as error:
             log.warning("hold_not_extended", request_id=str(self.admitted.request_id), error=type(error).__name__)
+            _look_later(relay, funds)
         finally:
             self._is_asking = False
             relay.resume()
@@ -104,12 +107,27 @@ class Funding:
     async def _hold_more(self, nanos: int, relay: Relay, funds: StreamFunds) -> int:
         """How much more to ask for at once, where it went on in the meantime and all of it was granted."""
         hoped_for = self._lease.held_nanos + nanos
-        funds.held_nanos = await self.leases.extend(self._lease, nanos)
-        tokens = tokens_so_far(relay.tap.progress())
+        held_nanos = await self.leases.extend(self._lease, nanos)
+        if held_nanos is None:
+            _look_later(relay, funds)
+            return 0
+        funds.held_nanos = held_nanos
+        tokens = _tokens_of(funds, relay.tap.progress())
         funds.plan_look(tokens, relay.passed_bytes)
         relay.look_at_bytes = funds.look_at_bytes
-        if funds.held_nanos >= hoped_for:
+        if held_nanos >= hoped_for:
             return funds.wanted_nanos(tokens)
         if funds.is_spent(tokens):
             relay.cut()
         return 0
+
+
+def _look_later(relay: Relay, funds: StreamFunds) -> None:
+    """What cannot be said now is not asked about with every chunk."""
+    relay.look_at_bytes = relay.passed_bytes + funds.plan.step_tokens
+
+
+def _tokens_of(funds: StreamFunds, progress: Progress) -> int:
+    """By its length alone no answer is longer than the limit that its server keeps."""
+    tokens = tokens_so_far(progress)
+    return tokens if progress.is_counted else min(tokens, funds.plan.all_output)

@@ -103,6 +103,11 @@ class Relay:
         return 200 <= self.status < 300
 
     @property
+    def is_owed(self) -> bool:
+        """Is what comes delivered, or read to be billed?"""
+        return self.has_begun or self._is_deaf
+
+    @property
     def is_stream(self) -> bool:
         """Is it a good answer, in events?"""
         return self.framing is not None

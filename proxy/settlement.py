@@ -95,14 +95,14 @@ def checkpoint_entry(
     `prompt_tokens` is our own count, for where the server has not told.
     """
     reading = progress.reading
-    if progress.is_counted:
-        return charged_entry(admitted, Ending(RECOVERED, status), normalise(reading), "partial", duration_ms)
+    lacks_prompt, lacks_output = reading.prompt is None, not progress.is_counted and admitted.asked.ask.generates
     own = Reading(
-        prompt=prompt_tokens if reading.prompt is None else None,
-        completion=tokens_so_far(progress) if admitted.asked.ask.generates else None,
+        prompt=prompt_tokens if lacks_prompt else None,
+        completion=tokens_so_far(progress) if lacks_output else None,
     )
+    source: UsageSource = "partial" if progress.is_counted and not lacks_prompt else "estimated"
     usage = normalise(reading.updated(own))
-    return charged_entry(admitted, Ending(RECOVERED, status), usage, "estimated", duration_ms)
+    return charged_entry(admitted, Ending(RECOVERED, status), usage, source, duration_ms)
 
 
 def _entry(

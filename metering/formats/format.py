@@ -116,12 +116,17 @@ def limit_of(fields: JsonObject, *names: str) -> int | None:
 
 
 def limited(fields: JsonObject, limit: int, names: tuple[str, ...], limits_in: str) -> dict[str, Any]:
-    """The request with this limit, under each of the names that are given, or the first."""
+    """The request with this limit, under each of the names that are given, or the first; a lower one stays as it is."""
     inner = fields.get(limits_in) if limits_in else fields
     inner = inner if isinstance(inner, Mapping) else {}
     given = [name for name in names if inner.get(name) is not None] or names[:1]
-    within = {**inner, **dict.fromkeys(given, limit)}
+    within = {**inner, **{name: _lower(inner.get(name), limit) for name in given}}
     return {**fields, limits_in: within} if limits_in else within
+
+
+def _lower(given: Any, limit: int) -> int:
+    """Below 0 Ollama means without end."""
+    return given if isinstance(given, int) and 0 <= given < limit else limit
 
 
 def flag(fields: JsonObject, name: str, default: bool = False) -> bool:

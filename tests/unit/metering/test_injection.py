@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metering import endpoints
 from metering.formats import chat, completions, messages, ollama, responses
 from metering.formats.format import WireFormat
 from metering.injection import Outgoing, Removal, outgoing
@@ -224,3 +225,81 @@ def test_a_null_is_not_given_twice() -> None:
     sent = stream_of("ollama", max_completion_tokens=9, max_tokens=None)
     pairs = pairs_of(sent.body)
     assert len(pairs) == len(dict(pairs)) and dict(pairs)["max_tokens"] == 9
+
+
+def lowered(raw: bytes, wire: WireFormat = chat.FORMAT, kind: str = "generic") -> bytes:
+    return outgoing(raw, orjson.loads(raw), wire, KINDS[kind], output_limit=50).body
+
+
+@pytest.mark.parametrize(
+    ("wire", "kind", "given", "sent"),
+    [
+        (chat.FORMAT, "openai", {"max_completion_tokens": 900}, {"max_completion_tokens": 50}),
+        (chat.FORMAT, "openai", {"max_tokens": 900}, {"max_tokens": 50}),
+        (chat.FORMAT, "openai", {"max_tokens": None, "max_completion_tokens": 900}, {"max_completion_tokens": 50}),
+        (chat.FORMAT, "openai", {}, {"max_completion_tokens": 50}),
+        (chat.FORMAT, "vllm", {"max_tokens": 900, "max_completion_tokens": 900},
+         {"max_tokens": 50, "max_completion_tokens": 50}),
+        (chat.FORMAT, "tgi", {"max_tokens": 900}, {"max_tokens": 50}),
+        (chat.FORMAT, "ollama", {}, {"max_tokens": 50}),
+        (chat.FORMAT, "ollama", {"max_completion_tokens": 900}, {"max_tokens": 50}),
+        (chat.FORMAT, "ollama", {"max_tokens": 900}, {"max_tokens": 50}),
+        (completions.FORMAT, "vllm", {"max_tokens": 900}, {"max_tokens": 50}),
+        (completions.FORMAT, "vllm", {}, {"max_tokens": 50}),
+        (responses.FORMAT, "openai", {"max_output_tokens": 900}, {"max_output_tokens": 50}),
+        (responses.FORMAT, "openai", {"max_output_tokens": None}, {"max_output_tokens": 50}),
+        (messages.FORMAT, "anthropic", {"max_tokens": 900}, {"max_tokens": 50}),
+        (ollama.GENERATION, "ollama", {}, {"options": {"num_predict": 50}}),
+        (ollama.GENERATION, "ollama", {"options": None}, {"options": {"num_predict": 50}}),
+        (ollama.GENERATION, "ollama", {"options": {"num_predict": -1, "seed": 7}},
+         {"options": {"num_predict": 50, "seed": 7}}),
+        (ollama.GENERATION, "ollama", {"options": {"num_predict": 900}}, {"options": {"num_predict": 50}}),
+    ],
+)  # fmt: skip
+def test_a_limit_that_was_lowered_goes_out_in_the_formats_own_words(
+    wire: WireFormat, kind: str, given: dict[str, Any], sent: dict[str, Any]
+) -> None:
+    request = {"model": "m", "messages": [], "prompt": "hi", "seed": 3, **given}
+    body = orjson.loads(lowered(orjson.dumps(request), wire, kind))
+    assert {name: body[name] for name in sent} == sent
+    assert {name: value for name, value in body.items() if name not in sent} == {
+        name: value for name, value in request.items() if name not in sent
+    }, "and nothing else is changed"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"model":"m","max_tokens":900,"max_tokens":9999,%s}',
+        '{"model":"m","max_tokens":9999,"max_\\u0074okens":900,%s}',
+        '{"model":"m","max_tokens":900,"Max_Tokens":9999,%s}',
+        '{"model":"m","max_tokens":900,"MAX_COMPLETION_TO\u212aENS":9999,%s}',
+    ],
+)
+def test_a_limit_that_is_there_twice_is_lowered_for_every_parser(text: str) -> None:
+    body = lowered((text % MESSAGES).encode())
+    found = [(name, value) for name, value in pairs_of(body) if "max" in name.casefold()]
+    assert found == [("max_tokens", 50)]
+
+
+def test_a_lowered_limit_of_ollamas_is_there_once() -> None:
+    raw = b'{"model":"m","prompt":"hi","options":{"num_predict":900,"num_predict":-1}}'
+    assert lowered(raw, ollama.GENERATION, "ollama").count(b"num_predict") == 1
+
+
+def test_a_stream_whose_limit_is_lowered_is_asked_for_its_usage_all_the_same() -> None:
+    raw = b'{"model":"m","stream":true,"stream_options":{"x":1},"max_tokens":900,' + MESSAGES.encode() + b"}"
+    sent = outgoing(raw, orjson.loads(raw), chat.FORMAT, KINDS["generic"], output_limit=50)
+    assert orjson.loads(sent.body) == orjson.loads(raw) | {
+        "max_tokens": 50, "stream_options": {"x": 1, "include_usage": True}
+    }  # fmt: skip
+    assert sent.is_asking and sent.removal.usage_chunk
+
+
+@pytest.mark.parametrize("endpoint", [*endpoints.OPENAI, *endpoints.OLLAMA], ids=lambda each: each.name)
+def test_what_generates_text_has_a_limit_or_is_never_lowered(endpoint: endpoints.Endpoint) -> None:
+    """And those who could send it elsewhere are told which fields decide."""
+    wire = endpoint.wire
+    assert set(wire.limits) <= wire.decides and (not wire.limits_in or wire.limits_in in wire.decides)
+    has_limit = endpoint.path.rpartition("/")[2] in ("completions", "responses", "messages", "chat", "generate")
+    assert bool(wire.limits) == has_limit

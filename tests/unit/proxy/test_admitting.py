@@ -79,3 +79,35 @@ async def test_ollamas_own_routes_are_ollamas(kind: str, is_served: bool, monkey
 async def test_a_model_without_a_price(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Failure, match="model_not_priced"):
         await read(CHAT, monkeypatch, model="other")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "is_stepwise", "may_lower"),
+    [
+        ("/chat/completions", {"stream": True}, True, True),
+        ("/chat/completions", {}, False, True),
+        ("/completions", {"prompt": "hi"}, False, True),
+        ("/responses", {"input": "hi"}, False, True),
+        ("/messages", {"max_tokens": 9}, False, True),
+        ("/embeddings", {"input": "hi"}, False, False),
+        ("/rerank", {"query": "hi", "documents": ["a"]}, False, False),
+        ("/images/generations", {"prompt": "a cat"}, False, False),
+        ("/images/generations", {"prompt": "a cat", "stream": True}, False, False),
+        # text is made of sound, but no field bounds it
+        ("/audio/transcriptions", {}, False, False),
+        ("/audio/transcriptions", {"stream": "true"}, True, False),
+    ],
+)
+async def test_how_a_request_is_held(
+    monkeypatch: pytest.MonkeyPatch, path: str, body: dict[str, Any], is_stepwise: bool, may_lower: bool
+) -> None:
+    plan = (await read(BY_PATH[path], monkeypatch, **body)).plan
+    assert (plan.is_stepwise, plan.may_lower) == (is_stepwise, may_lower)
+    assert plan.least_nanos <= plan.first_nanos <= plan.worst_nanos
+    assert (plan.least_nanos < plan.worst_nanos) == (is_stepwise or may_lower)
+
+
+async def test_thoughts_are_the_least_that_an_answer_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    thinking = {"type": "enabled", "budget_tokens": 1_024}
+    plan = (await read(BY_PATH["/messages"], monkeypatch, max_tokens=2_000, thinking=thinking)).plan
+    assert plan.lowered_limit(plan.least_nanos) == 1_025

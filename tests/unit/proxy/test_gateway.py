@@ -53,6 +53,10 @@ GOOD = orjson.dumps({"choices": [{"message": {"content": "hi"}}], "usage": USAGE
 CHUNK = b'data: {"choices":[{"delta":{"content":"hi"}}]}\n\n'
 USAGE_CHUNK = b'data: {"choices":[],"usage":%b}\n\n' % orjson.dumps(USAGE)
 DONE = b"data: [DONE]\n\n"
+FIRST_STEP = 512
+# what a token of output costs at most; and the rest of a hold for the prompt of `chat_body`, as it is bounded
+A_TOKEN = price().reasoning_nanos_per_1k // 1000
+PROMPT_AND_FEE = 66 * price().cache_write_nanos_per_1k // 1000 + price().request_fee_nanos
 CUT = UpstreamClosed("the upstream at 10.1.2.3 closed the connection", headers_received=True)
 
 
@@ -88,17 +92,22 @@ class Pool:
 
 
 class FakeLeases:
-    """Grants what is asked for, or `granted` in all."""
+    """Grants what is asked for as far as `left` goes, or all of it; or fails."""
 
     def __init__(self) -> None:
         self.opened: list[Lease] = []
-        self.granted: int | None = None
+        self.left: int | None = None
+        self.error: Exception | None = None
+        self.extensions = 0
 
     def open(self, lease: Lease) -> None:
         self.opened.append(lease)
 
     async def extend(self, lease: Lease, more_nanos: int) -> int:
-        lease.held_nanos = lease.held_nanos + more_nanos if self.granted is None else self.granted
+        self.extensions += 1
+        if self.error is not None:
+            raise self.error
+        lease.held_nanos += more_nanos if self.left is None else min(more_nanos, self.left)
         return lease.held_nanos
 
 
@@ -112,6 +121,7 @@ class FakeLimits:
         self.settlements: list[Settlement] = []
         self.is_slow = False
         self.is_full = False
+        self.held: int | None = None
         self.admitting = asyncio.Event()
         self.admitting.set()
 
@@ -120,7 +130,7 @@ class FakeLimits:
         await self.admitting.wait()
         if isinstance(self.decision, Exception):
             raise self.decision
-        return replace(self.decision, held_nanos=request.hold_nanos)
+        return replace(self.decision, held_nanos=request.hold_nanos if self.held is None else self.held)
 
     def settle(self, settlement: Settlement) -> asyncio.Future[int]:
         if self.is_full:
@@ -178,7 +188,7 @@ class Rig:
         limits = cast(Limits, self.limits)
         desk = Desk(cast(KeyVerifier, self.verifier), limits, prices, routes, self.listen)
         served = Gateway(desk, Recorder(limits, Counting(NoTokenizer())), self.listen, Drain())
-        table = {("POST", f"/v1{each.path}"): partial(served.serve, each) for each in endpoints.OPENAI}
+        table = {("POST", each.name): partial(served.serve, each) for each in (*endpoints.OPENAI, *endpoints.OLLAMA)}
         async with connected(table) as self.client:
             yield self
         await served.tasks.cancel()
@@ -187,9 +197,9 @@ class Rig:
         """A request that is answered without the upstream's doing."""
         return await self.client.ask(post(PATH, chat_body(**body), KEY, *headers))
 
-    async def begin(self, *headers: str, **body: Any) -> ResponseSink:
+    async def begin(self, *headers: str, path: str = PATH, **body: Any) -> ResponseSink:
         """A request that has reached the upstream, whose part the test plays."""
-        self.client.send(post(PATH, chat_body(**body), KEY, *headers))
+        self.client.send(post(path, chat_body(**body), KEY, *headers))
         await until(lambda: bool(self.pool.sent))
         return self.pool.sink
 
@@ -637,3 +647,154 @@ async def test_a_stream_of_anthropics_ends_in_an_error_of_its_kind(rig: Rig) -> 
     await rig.has_begun()
     rig.pool.sink.on_failure(CUT)
     assert (await rig.whole()).body.startswith(b"event: error\ndata: {")
+
+
+async def test_a_hold_that_was_lowered_lowers_the_limit_and_says_so(rig: Rig) -> None:
+    rig.limits.held = 60 * A_TOKEN + PROMPT_AND_FEE
+    sink = await rig.begin(max_tokens=1_000)
+    assert orjson.loads(rig.pool.sent[0].body) == orjson.loads(chat_body(max_tokens=60))
+    assert rig.limits.admissions[0].least_nanos == A_TOKEN + PROMPT_AND_FEE
+    sink.on_headers(200, JSON)
+    sink.on_body(GOOD)
+    sink.on_end()
+    assert (await rig.whole()).headers["x-farebox-max-tokens"] == "60"
+
+
+async def test_a_limit_that_was_not_lowered_is_not_spoken_of(rig: Rig) -> None:
+    for is_stream in (False, True):
+        sink = await rig.begin(stream=is_stream, max_tokens=1_000)
+        sink.on_headers(200, JSON)
+        sink.on_body(GOOD)
+        sink.on_end()
+        answer = await rig.whole()
+        assert answer.status == 200 and "x-farebox-max-tokens" not in answer.headers
+        rig.pool.sent.clear()
+
+
+async def test_a_stream_holds_a_first_step_and_its_limit_stays(rig: Rig) -> None:
+    await rig.begin(stream=True, max_tokens=5_000)
+    (asked,) = rig.limits.admissions
+    assert asked.hold_nanos == FIRST_STEP * A_TOKEN + PROMPT_AND_FEE
+    assert asked.least_nanos == A_TOKEN + PROMPT_AND_FEE
+    assert orjson.loads(rig.pool.sent[0].body)["max_tokens"] == 5_000
+    (lease,) = rig.limits.leases.opened
+    assert (lease.request_id, lease.held_nanos) == (asked.request_id, asked.hold_nanos)
+
+
+DELTA = b'{"type":"response.output_text.delta","output_index":0,"content_index":0,"delta":"hi"}'
+PIECE = b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"hi"}}'
+STREAMS = {
+    "/v1/chat/completions": CHUNK,
+    "/v1/completions": b'data: {"choices":[{"index":0,"text":"hi"}]}\n\n',
+    "/v1/responses": b"event: response.output_text.delta\ndata: " + DELTA + b"\n\n",
+    "/v1/messages": b"event: content_block_delta\ndata: " + PIECE + b"\n\n",
+    "/api/chat": b'{"message":{"role":"assistant","content":"hi"},"done":false}\n',
+    "/api/generate": b'{"response":"hi","done":false}\n',
+}
+
+
+@pytest.mark.parametrize("path", STREAMS)
+async def test_a_stream_that_cannot_be_paid_any_longer_is_cut_in_the_words_of_its_api(path: str) -> None:
+    chunk, is_ollama = STREAMS[path], path.startswith("/api")
+    async with Rig({"kind": "ollama"} if is_ollama else None).serving() as rig:
+        rig.limits.leases.left = 10 * A_TOKEN
+        sink = await rig.begin(path=path, stream=True, prompt="hi", input="hi", max_tokens=5_000)
+        sink.on_headers(200, [(b"content-type", b"application/x-ndjson")] if is_ollama else EVENTS)
+        await rig.has_begun()
+        sink.on_body(chunk * (FIRST_STEP + 10))
+        answer = await rig.whole()
+        await until(lambda: bool(rig.limits.settlements))
+        delivered = chunk * (FIRST_STEP + 10)
+        assert answer.status == 200 and answer.body.startswith(delivered)
+        last = answer.body.removeprefix(delivered)
+        if path == "/v1/messages":
+            assert last.startswith(b"event: error\n")
+            last = last.removeprefix(b"event: error\n")
+            assert orjson.loads(last[6:])["type"] == "error"
+        said = orjson.loads(last if is_ollama else last.removeprefix(b"data: "))
+        assert "insufficient_balance" in (said.get("code"), dict(said["error"]).get("code") if not is_ollama else None)
+        assert rig.pool.handle.log == ["pause", "abort"], "it waits until it is known if more is to be had"
+        entry = rig.limits.entry
+    assert (entry.end_reason, entry.status_code, entry.output_tokens) == ("funds_ended", 200, FIRST_STEP + 10)
+    assert entry.error_message is not None and entry.usage_source == "estimated"
+
+
+async def test_a_stream_that_is_cut_in_the_middle_of_an_event_ends_it_first(rig: Rig) -> None:
+    rig.limits.leases.left = 0
+    sink = await rig.begin(stream=True, stream_options={"include_usage": True}, max_tokens=5_000)
+    sink.on_headers(200, EVENTS)
+    await rig.has_begun()
+    sink.on_body(CHUNK * FIRST_STEP + CHUNK[:20])
+    *_, last, rest = (await rig.whole()).body.split(b"\n\n")
+    assert orjson.loads(last.removeprefix(b"data: "))["error"]["code"] == "insufficient_balance" and rest == b""
+    assert rig.limits.entry.end_reason == "funds_ended"
+
+
+async def test_a_body_that_cannot_be_paid_any_longer_does_not_look_whole(rig: Rig) -> None:
+    """A stream was asked for, and one long answer came."""
+    rig.limits.leases.left = 0
+    sink = await rig.begin(stream=True, max_tokens=500_000)
+    sink.on_headers(200, JSON)
+    sink.on_body(b"x" * (2 << 20))
+    await rig.has_begun()
+    sink.on_body(b"x" * 5_000)
+    await until(lambda: rig.client.transport.was_aborted)
+    assert not rig.client.answer().is_complete
+    await until(lambda: bool(rig.limits.settlements))
+    assert (rig.limits.entry.end_reason, rig.pool.handle.log[-1]) == ("funds_ended", "abort")
+
+
+async def test_while_redis_is_away_a_stream_goes_on(rig: Rig) -> None:
+    rig.limits.leases.error = TimeoutError()
+    sink = await rig.begin(stream=True, max_tokens=5_000)
+    sink.on_headers(200, EVENTS)
+    await rig.has_begun()
+    sink.on_body(CHUNK * 600)
+    await until(lambda: rig.limits.leases.extensions == 1)
+    sink.on_body(CHUNK * 600)
+    await until(lambda: rig.limits.leases.extensions == 2)
+    sink.on_body(USAGE_CHUNK + DONE)
+    sink.on_end()
+    assert (await rig.whole()).body == CHUNK * 1_200 + DONE
+    assert (rig.limits.entry.end_reason, rig.pool.handle.log) == ("completed", ["pause", "resume"] * 2)
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+async def test_what_is_read_on_for_its_usage_ends_when_it_cannot_be_paid(has_begun: bool) -> None:
+    async with Rig({"kind": "mistral"}).serving() as rig:
+        rig.limits.leases.left = 0
+        sink = await rig.begin(stream=True, max_tokens=5_000)
+        if has_begun:
+            sink.on_headers(200, EVENTS)
+            sink.on_body(CHUNK)
+            await rig.has_begun()
+        rig.client.leave()
+        await until(lambda: rig.client.transport.is_closed)
+        await asyncio.sleep(0)
+        if not has_begun:
+            sink.on_headers(200, EVENTS)
+        sink.on_body(CHUNK * FIRST_STEP)
+        await until(lambda: bool(rig.limits.settlements))
+        assert rig.pool.handle.log[-1] == "abort"
+        assert (rig.limits.entry.end_reason, rig.limits.entry.status_code) == ("client_left", 499)
+        assert rig.limits.entry.output_tokens >= FIRST_STEP
+
+
+async def test_a_client_that_leaves_while_more_is_asked_for_pays_once(rig: Rig) -> None:
+    waits = asyncio.Event()
+
+    async def extend(lease: Lease, more_nanos: int) -> int:
+        await waits.wait()
+        return lease.held_nanos
+
+    rig.limits.leases.extend = extend  # type: ignore[method-assign]  # the delay is played
+    sink = await rig.begin(stream=True, max_tokens=5_000)
+    sink.on_headers(200, EVENTS)
+    await rig.has_begun()
+    sink.on_body(CHUNK * FIRST_STEP)
+    await asyncio.sleep(0)
+    rig.client.leave()
+    await until(lambda: bool(rig.limits.settlements))
+    waits.set()
+    await asyncio.sleep(0)
+    assert (rig.limits.entry.end_reason, rig.pool.handle.log) == ("client_left", ["pause", "abort"])

@@ -340,3 +340,53 @@ async def test_sound_that_is_being_made_is_heard_as_it_comes(length: list[tuple[
     rig = Rig()
     rig.relay.on_headers(200, [(b"content-type", b"audio/mpeg"), *length])
     assert await rig.signals() == ([Signal.BEGIN] if begins else [])
+
+
+async def test_who_watches_is_called_when_so_much_has_passed() -> None:
+    rig = Rig()
+    looks: list[int] = []
+
+    def look() -> None:
+        looks.append(rig.relay.passed_bytes)
+        rig.relay.look_at_bytes = rig.relay.passed_bytes + 2 * len(CHUNK)
+
+    rig.relay.on_headers(200, EVENTS)
+    rig.relay.watch(look, len(CHUNK))
+    rig.say(CHUNK[:-1])
+    assert looks == []
+    rig.say(CHUNK[-1:], CHUNK, CHUNK, CHUNK * 5)
+    assert looks == [len(CHUNK), 3 * len(CHUNK), 8 * len(CHUNK)]
+
+
+async def test_what_nobody_watches_is_counted_all_the_same() -> None:
+    rig = Rig()
+    rig.stream(CHUNK, CHUNK)
+    assert rig.relay.passed_bytes == 2 * len(CHUNK)
+
+
+async def test_what_is_cut_ends_at_once_and_says_so() -> None:
+    rig = Rig()
+    rig.stream(CHUNK)
+    await rig.attached()
+    rig.relay.cut()
+    assert (rig.upstream.log, rig.relay.upstream) == (["abort"], None)
+    assert await rig.signals() == [Signal.SPENT]
+    rig.relay.cut()
+    assert (await rig.signals(), rig.upstream.log) == ([], ["abort"]), "once"
+
+
+async def test_what_has_ended_is_not_cut() -> None:
+    rig = Rig()
+    rig.stream(CHUNK)
+    rig.relay.on_end()
+    rig.relay.cut()
+    assert (await rig.signals(), rig.upstream.log) == ([Signal.BEGIN, Signal.END], [])
+
+
+async def test_what_is_owed_is_what_is_delivered_or_read_on() -> None:
+    waiting, begun, left = Rig(), Rig(), Rig()
+    for rig in (waiting, begun, left):
+        rig.stream(CHUNK)
+    await begun.attached()
+    left.relay.read_on()
+    assert [rig.relay.is_owed for rig in (waiting, begun, left)] == [False, True, True]

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from ledger.entries import UsageEntry
+from ledger.entries import RECOVERED, UsageEntry
 from ledger.money import MAX_NANOS
+from metering.progress import Progress
+from metering.reading import Reading
 from metering.tap import AnswerTap, StreamTap, Tap
 from metering.usage import Usage
-from proxy.settlement import COMPLETED, DRAINED, Ending, charged_entry, ended_how, free_entry
+from proxy.settlement import COMPLETED, DRAINED, Ending, charged_entry, checkpoint_entry, ended_how, free_entry
 from tests.support.calls import IDENTITY, REQUEST_ID, admitted, price
 
 COMPLETE = Ending(COMPLETED, 200)
@@ -89,3 +91,47 @@ def stream(*events: bytes) -> StreamTap:
 )
 def test_why_an_answer_came_to_its_end(tap: Tap, reason: str) -> None:
     assert ended_how(tap) == reason
+
+
+async def checkpoint(progress: Progress) -> UsageEntry:
+    entry = checkpoint_entry(admitted(), progress, 60, 200, 12)
+    assert (entry.end_reason, entry.status_code, entry.response_time_ms) == (RECOVERED, 200, 12)
+    assert UsageEntry.from_json(entry.to_json()) == entry
+    return entry
+
+
+async def test_a_checkpoint_by_the_servers_own_count() -> None:
+    entry = await checkpoint(Progress(Reading(prompt=50, completion=25, cached=30), is_counted=True))
+    assert (entry.input_tokens, entry.cached_input_tokens, entry.output_tokens) == (20, 30, 25)
+    assert entry.usage_source == "partial"
+    assert entry.cost_nanos == 11 + (20 * 1 + 30 * 2 + 25 * 5) * 1_000
+
+
+async def test_a_checkpoint_by_what_was_delivered() -> None:
+    entry = await checkpoint(Progress(pieces=5, text_bytes=40, unread_bytes=8))
+    assert (entry.input_tokens, entry.output_tokens, entry.usage_source) == (60, 12, "estimated")
+
+
+async def test_a_checkpoint_takes_of_the_server_what_it_said() -> None:
+    entry = await checkpoint(Progress(Reading(prompt=50, completion=1), pieces=5))
+    assert (entry.input_tokens, entry.output_tokens, entry.usage_source) == (50, 5, "estimated")
+    entry = await checkpoint(Progress(Reading(completion=7), is_counted=True))
+    assert (entry.input_tokens, entry.output_tokens, entry.usage_source) == (60, 7, "estimated"), "the prompt is ours"
+
+
+async def test_a_checkpoint_of_what_generates_no_tokens_has_none() -> None:
+    nothing = admitted()
+    asked = replace(nothing.asked, ask=replace(nothing.asked.ask, generates=False))
+    entry = checkpoint_entry(replace(nothing, asked=asked), Progress(unread_bytes=4_000), 60, 200, 12)
+    assert (entry.input_tokens, entry.output_tokens) == (60, 0)
+
+
+async def test_a_checkpoint_costs_no_more_than_a_wallet_can_hold() -> None:
+    dear = replace(admitted(), price=price(output_nanos_per_1k=MAX_NANOS))
+    assert checkpoint_entry(dear, Progress(pieces=10**6), 60, 200, 1).cost_nanos == MAX_NANOS
+
+
+@pytest.mark.parametrize(("held", "limit"), [(MAX_NANOS, None), (60 * 7_000 + 31_000, 60)])
+async def test_a_hold_that_was_lowered_lowers_the_limit(held: int, limit: int | None) -> None:
+    lowered = replace(admitted(), held_nanos=held)
+    assert lowered.lowered_limit == limit

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from metering.formats.format import InvalidAsk, deciding, flag, limit_of, model_of, strings, whole_number
+from metering.formats.format import InvalidAsk, deciding, flag, limit_of, limited, model_of, strings, whole_number
 
 
 @pytest.mark.parametrize("value", [None, 1, "", "x" * 257, ["m"], True])
@@ -52,3 +52,35 @@ def test_texts_in_a_value(value: Any, found: list[str]) -> None:
 
 def test_model_and_stream_always_decide() -> None:
     assert deciding("n") == {"model", "stream", "n"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "lowered"),
+    [
+        ({}, {"a": 5}),
+        ({"a": None, "b": None}, {"a": 5, "b": None}),
+        ({"b": 9}, {"b": 5}),
+        ({"a": None, "b": 9}, {"a": None, "b": 5}),
+        ({"a": 9, "b": 7}, {"a": 5, "b": 5}),
+        ({"a": 9, "b": 3}, {"a": 5, "b": 3}),
+        ({"a": -1}, {"a": 5}),
+        ({"x": 9}, {"x": 9, "a": 5}),
+    ],
+)
+def test_a_limit_is_lowered_wherever_it_stands_and_raised_nowhere(
+    fields: dict[str, Any], lowered: dict[str, Any]
+) -> None:
+    assert limited(fields, 5, ("a", "b"), "") == lowered
+    assert limited({"x": 1, "in": fields}, 5, ("a", "b"), "in") == {"x": 1, "in": lowered}
+
+
+@pytest.mark.parametrize("inner", [None, 1, [], "a"])
+def test_where_the_object_for_it_is_none_there_is_one(inner: Any) -> None:
+    assert limited({"in": inner}, 5, ("a",), "in") == {"in": {"a": 5}}
+    assert limited({}, 5, ("a",), "in") == {"in": {"a": 5}}
+
+
+def test_lowering_leaves_the_request_as_it_was() -> None:
+    fields = {"in": {"a": 9}}
+    limited(fields, 5, ("a",), "in")
+    assert fields == {"in": {"a": 9}}
