@@ -9,6 +9,7 @@
     posting        a batch of entries -> usage rows, transactions and debits, each request once
     credits        every way a balance moves that is not usage
     postgres       the store over a pool: posting, credits, and what is read; `rows` types the rows
+    shards         how many shards there are, noted in Redis, and changing it
     redis_store    what the ledger changes in Redis, by the scripts of lua/
     balances       what Postgres says about wallets and keys -> Redis, by version
     process        writers, mirror and partitions, run together

@@ -13,6 +13,7 @@ all on a Redis or Valkey Cluster. N is 1 on a single node.
                                        request id (16 bytes) -> "hold tokens day month counting" of an open request
     fb:{s}:holds               hash    request id (16 bytes) -> nano-dollars held
     fb:{s}:usage               stream  one event per settled request: fields `entry` (JSON), `charge` (nano-dollars)
+    fb:{s}:shards              string  N, as it was when this shard was first used (ledger/shards.py)
 
 available = balance + overdraft - held - unposted
 """
@@ -45,3 +46,7 @@ def holds_key(shard: int) -> str:
 
 def usage_stream(shard: int) -> str:
     return f"fb:{{{shard}}}:usage"
+
+
+def shards_key(shard: int) -> str:
+    return f"fb:{{{shard}}}:shards"

@@ -119,7 +119,8 @@ class Limits:
         self._shards = shards
         self._clock_ms = clock_ms
         self._policies = KnownPolicies(redis, shards)
-        self._breaker = Breaker(_BREAKER_FAILURES, _BREAKER_OPEN_MS)
+        # One for each: the node of one shard may be away while the others are well.
+        self._breakers = [Breaker(_BREAKER_FAILURES, _BREAKER_OPEN_MS) for _ in range(shards)]
         self._admit_script = load_script(redis, "metering", "lua/admit.lua")
         self._settle_script = load_script(redis, "metering", "lua/settle.lua")
         self._admissions = [self._coalescer("admit", self._admit_batch, s) for s in range(shards)]
@@ -185,7 +186,8 @@ class Limits:
 
     @property
     def is_available(self) -> bool:
-        return not self._breaker.is_open
+        """Is there a shard that is not known to be away?"""
+        return not all(breaker.is_open for breaker in self._breakers)
 
     async def _load(self, request: Admission) -> None:
         try:
@@ -214,11 +216,12 @@ class Limits:
             raise LimitsUnavailable(type(error).__name__, _BREAKER_OPEN_MS) from error
 
     async def _ask(self, request: Admission, judged: str) -> Decision:
-        now_ms = self._clock_ms()
-        if not self._breaker.allows(now_ms):
-            raise LimitsUnavailable("breaker open", self._breaker.retry_after_ms(now_ms))
+        now_ms, shard = self._clock_ms(), shard_of(request.wallet_id, self._shards)
+        breaker = self._breakers[shard]
+        if not breaker.allows(now_ms):
+            raise LimitsUnavailable("breaker open", breaker.retry_after_ms(now_ms))
         try:
-            future = self._admissions[shard_of(request.wallet_id, self._shards)].submit((request, judged))
+            future = self._admissions[shard].submit((request, judged))
         except Overloaded as error:
             raise LimitsUnavailable(str(error), _BREAKER_OPEN_MS) from error
         try:
@@ -247,9 +250,9 @@ class Limits:
         try:
             reply = await self._admit_script(keys, args)
         except (RedisError, OSError, TimeoutError):
-            self._breaker.failed(self._clock_ms())
+            self._breakers[shard].failed(self._clock_ms())
             raise
-        self._breaker.succeeded()
+        self._breakers[shard].succeeded()
         return [_decision(answer) for answer in reply[1:]]
 
     async def _settle_batch(self, shard: int, batch: list[Settlement]) -> list[int]:
@@ -263,10 +266,10 @@ class Limits:
         while True:
             try:
                 charges: list[int] = await self._settle_script(keys, args)
-                self._breaker.succeeded()
+                self._breakers[shard].succeeded()
                 return charges
             except (RedisError, OSError, TimeoutError) as error:
-                self._breaker.failed(self._clock_ms())
+                self._breakers[shard].failed(self._clock_ms())
                 log.warning("settlement_delayed", waiting=len(batch), error=type(error).__name__)
                 await asyncio.sleep(backoff.next_s())
 

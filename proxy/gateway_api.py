@@ -40,7 +40,7 @@ async def open_gateway(
     stack: AsyncExitStack, config: Config, backends: Backends, prices: PriceBook, drain: Drain
 ) -> RouteTable:
     """Every path that is answered; OpenAI's and Anthropic's stand under `/v1` and `/api/v1` alike."""
-    limits = Limits(backends.redis, backends.mirror)
+    limits = Limits(backends.redis, backends.mirror, shards=backends.shards)
     stack.push_async_callback(_drain, limits)
     routes = Routes([_route(upstream) for upstream in config.upstreams])
     stack.push_async_callback(routes.close)
@@ -78,7 +78,13 @@ def _token_counter(config: Config) -> TokenCounter:
 
 def _verifier(config: Config, backends: Backends) -> KeyVerifier:
     pepper = config.keys.pepper.get_secret_value().encode()
-    return KeyVerifier(backends.redis, backends.store, KeyFormat(config.keys.prefix), pepper)
+    return KeyVerifier(
+        backends.redis,
+        backends.store,
+        KeyFormat(config.keys.prefix),
+        pepper,
+        needs_cache=not config.redis.cluster,
+    )
 
 
 def _route(upstream: Upstream) -> Route:

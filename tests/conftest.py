@@ -10,14 +10,17 @@ from tests.support.servers import (
     servers_dir,
     valkey_server,
 )
+from tests.support.valkey_cluster import cluster, valkey_cluster
 
 __all__ = [
     "certificate",
+    "cluster",
     "database_url",
     "postgres_server",
     "reachable_dir",
     "redis_url",
     "servers_dir",
+    "valkey_cluster",
     "valkey_server",
 ]
 

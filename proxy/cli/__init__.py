@@ -12,7 +12,7 @@ from accounts.errors import AccountsError
 from ledger.errors import LedgerError
 from ledger.migrate import MigrationError
 from proxy.backends import StartError
-from proxy.cli import accounts, admin_log, audit, events, keys, local, prices, processes, smoke, wallets
+from proxy.cli import accounts, admin_log, audit, events, keys, local, prices, processes, shards, smoke, wallets
 from proxy.health import farebox_version
 from runtime.config import ConfigError
 from runtime.embedded.errors import EmbeddedServerError
@@ -40,6 +40,7 @@ for command in (
     *events.COMMANDS,
     *local.COMMANDS,
     *smoke.COMMANDS,
+    *shards.COMMANDS,
 ):
     cli.add_command(command)
 
