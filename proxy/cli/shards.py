@@ -1,7 +1,6 @@
 """`farebox reshard`: another number of shards, while nothing runs."""
 
 from pathlib import Path
-from typing import cast
 
 import click
 from redis.asyncio import Redis
@@ -42,8 +41,8 @@ async def _reshard(config: AccountsConfig, shards: int) -> int:
     redis = connect_redis(config.redis, _REDIS_TIMEOUT_S)
     try:
         await _nothing_runs(pool)
-        primaries = await redis.primaries() if isinstance(redis, RedisCluster) else [redis]
-        return await reshard(cast(list[Redis], primaries), redis, shards)
+        primaries: list[Redis] = await redis.primaries() if isinstance(redis, RedisCluster) else [redis]
+        return await reshard(primaries, redis, shards)
     finally:
         await redis.aclose()
         await pool.close()

@@ -15,7 +15,8 @@ from runtime.lua import load_script
 
 NAMES = range(3)
 KEYS = {n: UUID(int=100 + n) for n in NAMES}
-WALLETS = {n: UUID(int=200 + n) for n in NAMES}
+# All of shard 0, whether there is one shard or five.
+WALLETS = {n: UUID(int=200 + 5 * n) for n in NAMES}
 STREAM, HOLDS = usage_stream(0), holds_key(0)
 INTEGER = re.compile(rb"-?\d+")
 _LIMIT_FIELDS = ("tpm", "max_open", "budget_day", "budget_month", "budget_total")
@@ -49,13 +50,13 @@ class Ended:
 class Both:
     """One shard of a real server and the model of it; every step is done to both, and then they are compared."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, shards: int = 1) -> None:
         self.redis = redis
         self.model = Model()
         self.outcomes: list[Outcome] = []
         self._admit = load_script(redis, "metering", "lua/admit.lua")
         self._settle = load_script(redis, "metering", "lua/settle.lua")
-        self._store = RedisStore(redis)
+        self._store = RedisStore(redis, shards)
 
     async def empty(self) -> None:
         names = [_key(n) for n in NAMES] + [_wallet(n) for n in NAMES]

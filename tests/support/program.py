@@ -15,9 +15,13 @@ from typing import Any
 
 import yaml
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
 
 from ledger.redis_schema import usage_stream
+from proxy.backends import connect_redis
 from runtime.processes import Child, start_child
+from runtime.settings import RedisServer
 from tests.support.ledger import until as until_asked
 from tests.support.waiting import UNTIL_TIMEOUT_S, read, until
 
@@ -37,6 +41,9 @@ GONE = "gone"
 MISTRUSTED = "mistrusted"
 MODELS = (TINY, OUTPUT_ONLY, UNPRICED, IMPATIENT, GONE, MISTRUSTED)
 PATIENCE_S = 0.5
+_AGAIN = 20
+_AGAIN_AFTER_S = 0.1
+_CLUSTER_TIMEOUT_S = 5.0
 
 _SIMULATE = """
 import sys
@@ -74,6 +81,17 @@ class Program:
         self.proxy: Child | None = None
         self.base_url = ""
         self.upstream_url = self._refusing_url()
+
+    @property
+    def shards(self) -> int:
+        return int(self._sections.get("redis", {}).get("shards", 1))
+
+    def connect_redis(self) -> Redis:
+        """A client of what it keeps its limits in; a server that was started again has forgotten its connections."""
+        section = self._sections.get("redis", {})
+        if section.get("cluster"):
+            return connect_redis(RedisServer.model_validate({"url": self.redis_url, **section}), _CLUSTER_TIMEOUT_S)
+        return Redis.from_url(self.redis_url, retry=Retry(ConstantBackoff(_AGAIN_AFTER_S), _AGAIN))
 
     async def start(self) -> None:
         """The LLM server first, the others together; returns when the proxy serves and the ledger works."""
@@ -151,11 +169,11 @@ class Program:
 
     async def _ledger_reads(self) -> None:
         """It says nothing when it starts; the stream is there once it has asked for it."""
-        redis = Redis.from_url(self.redis_url)
+        redis = self.connect_redis()
 
         async def is_there() -> bool:
             assert self.ledger is not None and self.ledger.exit_code is None, self.logs()
-            return bool(await redis.exists(usage_stream(0)))
+            return all([await redis.exists(usage_stream(shard)) for shard in range(self.shards)])
 
         try:
             await until_asked(is_there)
