@@ -93,9 +93,10 @@ class Office:
         rpm: int = 100_000,
         rpd: int = 1_000_000,
         expires_at: datetime | None = None,
+        user_id: UUID | None = None,
     ) -> Customer:
-        """A new user with that much money and a key."""
-        user_id = uuid4()
+        """A new user, or the one named, with that much money and a key."""
+        user_id = user_id or uuid4()
         if start_nanos:
             await self.wallets.give_bonus(user_id, start_nanos, "to start with", "a test")
         wallet = await self.store.ensure_wallet(user_id)

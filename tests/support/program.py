@@ -132,10 +132,10 @@ class Program:
         self.ledger, _ = self._start("ledger", "--config", str(self.config))
         return self.ledger
 
-    async def run_to_end(self, command: str, *options: str) -> tuple[int, str]:
+    async def run_to_end(self, command: str, *options: str, config: Path | None = None) -> tuple[int, str]:
         """One more process, which is expected to end by itself: its exit code, and what it said."""
-        config = () if command == "simulate" else ("--config", str(self.config))
-        child, log_path = self._start(command, *config, *options)
+        given = () if command == "simulate" else ("--config", str(config or self.config))
+        child, log_path = self._start(command, *given, *options)
         async with asyncio.timeout(UNTIL_TIMEOUT_S):
             return await child.wait(), log_path.read_text()
 

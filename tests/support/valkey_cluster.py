@@ -57,6 +57,7 @@ class ValkeyCluster:
             "cluster-require-full-coverage": "no",
             "cluster-port": str(self._bus_ports[number]),
             "cluster-announce-ip": HOST,
+            "masterauth": _PASSWORD,  # by which nodes present themselves to each other when slots move at once
         }
         folder = self._folder / f"node-{number}"
         return await EmbeddedValkey.start(folder, _PASSWORD, port=port, settings=settings)
@@ -139,6 +140,25 @@ class ValkeyCluster:
 
     async def stop(self) -> None:
         await asyncio.gather(*(server.stop() for server in self.servers))
+
+    async def move_at_once(self, slot: int, to: int) -> None:
+        """As Valkey 9 does it: copied in the background, then handed over whole."""
+        source = await self.owner(slot)
+        async with self.node(to) as node:
+            to_id = await node.execute_command("CLUSTER MYID")
+        async with self.node(source) as node:
+            await node.execute_command("CLUSTER MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", to_id)
+
+        async def all_agree() -> bool:
+            for number in range(NODES):
+                async with self.node(number) as node:
+                    seen = await node.execute_command("CLUSTER SLOTS")
+                port = next(owner[1] for first, last, owner, *_ in seen if first <= slot <= last)
+                if port != self.servers[to].port:
+                    return False
+            return True
+
+        await until(all_agree)
 
     async def begin_to_move(self, slot: int, to: int) -> "Move":
         move = Move(self, slot, await self.owner(slot), to)
