@@ -34,7 +34,8 @@ def _place_of_key(name: str, command: Sequence[Any]) -> int:
     if name in ("EVAL", "EVALSHA"):  # the script, the number of keys, the keys
         return 3 if int(command[2]) > 0 else len(command)
     if name == "XREADGROUP":
-        return [_text(part).upper() for part in command].index("STREAMS") + 1
+        # GROUP, its name and the reader's come first, and may be called anything
+        return [_text(part).upper() for part in command].index("STREAMS", 4) + 1
     return 1
 
 

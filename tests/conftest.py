@@ -10,12 +10,14 @@ from tests.support.servers import (
     servers_dir,
     valkey_server,
 )
-from tests.support.valkey_cluster import cluster, valkey_cluster
+from tests.support.valkey_cluster import cluster, either_redis, one_or_cluster, valkey_cluster
 
 __all__ = [
     "certificate",
     "cluster",
     "database_url",
+    "either_redis",
+    "one_or_cluster",
     "postgres_server",
     "reachable_dir",
     "redis_url",

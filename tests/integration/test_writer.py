@@ -74,11 +74,9 @@ async def length_is(redis: Redis, length: int) -> bool:
 
 
 @pytest.fixture
-async def ledger(database_url: str, redis_url: str) -> AsyncIterator[Ledger]:
+async def ledger(database_url: str, either_redis: Redis) -> AsyncIterator[Ledger]:
     pool = await create_pool(database_url, max_size=8)
-    redis = Redis.from_url(redis_url)
-    yield Ledger(redis, Store(pool))
-    await redis.aclose()
+    yield Ledger(either_redis, Store(pool))
     await pool.close()
 
 

@@ -227,3 +227,25 @@ async def cluster(valkey_cluster: ValkeyCluster) -> ValkeyCluster:
     """The same without data and scripts."""
     await valkey_cluster.empty()
     return valkey_cluster
+
+
+@pytest.fixture(params=["one server", "cluster"])
+def one_or_cluster(request: pytest.FixtureRequest) -> EmbeddedValkey | ValkeyCluster:
+    """For what must be the same on both."""
+    name = "valkey_cluster" if request.param == "cluster" else "valkey_server"
+    found: EmbeddedValkey | ValkeyCluster = request.getfixturevalue(name)
+    return found
+
+
+@pytest.fixture
+async def either_redis(one_or_cluster: EmbeddedValkey | ValkeyCluster) -> AsyncIterator[Redis]:
+    """A client of one server or of a cluster, without data and scripts."""
+    if isinstance(one_or_cluster, ValkeyCluster):
+        await one_or_cluster.empty()
+        client: Redis = one_or_cluster.client()
+    else:
+        client = Redis.from_url(one_or_cluster.url)
+        await client.flushall()
+        await client.script_flush()
+    yield client
+    await client.aclose()
