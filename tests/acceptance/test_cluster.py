@@ -237,3 +237,16 @@ async def test_another_number_of_shards_is_refused_and_cannot_be_had_while_it_ru
     code, said = await program.run_to_end("reshard", "--to", "3")
     assert code == 1
     assert "stop every proxy" in said
+
+
+async def test_once_all_is_posted_and_stopped_the_number_can_be_changed(program: Program, office: Office) -> None:
+    """The last of this module: it stops the program."""
+    await office.settled()
+    await asyncio.gather(*(child.stop() for child in program.children if child.name in ("serve", "ledger")))
+    code, said = await program.run_to_end("reshard", "--to", "3")
+    assert (code, "redis.shards: 3" in said) == (0, True), said
+    code, said = await program.run_to_end("ledger")
+    assert code == 1
+    assert f"farebox reshard --to {SHARDS}" in said
+    proxy, _ = await program.start_proxy(redis={**program.sections["redis"], "shards": 3})
+    await proxy.stop()

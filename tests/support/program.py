@@ -73,7 +73,7 @@ class Program:
         self.redis_url = redis_url
         self.config = folder / "config.yaml"
         self.children: list[Child] = []
-        self._sections = dict(sections or {})
+        self.sections = dict(sections or {})
         self._numbers = itertools.count()
         self._closed_port = socket.socket()
         self._closed_port.bind(("127.0.0.1", 0))  # and nobody listens
@@ -84,11 +84,11 @@ class Program:
 
     @property
     def shards(self) -> int:
-        return int(self._sections.get("redis", {}).get("shards", 1))
+        return int(self.sections.get("redis", {}).get("shards", 1))
 
     def connect_redis(self) -> Redis:
         """A client of what it keeps its limits in; a server that was started again has forgotten its connections."""
-        section = self._sections.get("redis", {})
+        section = self.sections.get("redis", {})
         if section.get("cluster"):
             return connect_redis(RedisServer.model_validate({"url": self.redis_url, **section}), _CLUSTER_TIMEOUT_S)
         return Redis.from_url(self.redis_url, retry=Retry(ConstantBackoff(_AGAIN_AFTER_S), _AGAIN))
@@ -103,7 +103,7 @@ class Program:
 
     def write_config(self) -> None:
         """For what needs the configuration and no running program."""
-        self._write_config(self.config, self._sections)
+        self._write_config(self.config, self.sections)
 
     def _write_config(self, path: Path, sections: Mapping[str, Any]) -> Path:
         tree = configuration(self.database_url, self.redis_url, self.upstream_url, self._refusing_url())
@@ -116,13 +116,13 @@ class Program:
         """One more proxy, configured like the first but for these sections; itself and its address."""
         config = self.config
         if sections:
-            config = self._write_config(self.folder / f"config-{next(self._numbers)}.yaml", self._sections | sections)
+            config = self._write_config(self.folder / f"config-{next(self._numbers)}.yaml", self.sections | sections)
         child, log_path = self._start("serve", "--config", str(config))
         return child, await self._address(child, log_path)
 
     async def start_workers(self, count: int, port: int, **listen: Any) -> tuple[Child, str]:
         """Several proxies on one port, and the process that looks after them; `listen` has more settings of it."""
-        sections = self._sections | {"listen": {"port": port} | listen}
+        sections = self.sections | {"listen": {"port": port} | listen}
         config = self._write_config(self.folder / f"config-{next(self._numbers)}.yaml", sections)
         child, log_path = self._start("serve", "--config", str(config), "--workers", str(count))
         await until(lambda: _has(child, log_path, '"event":"serving"', count))

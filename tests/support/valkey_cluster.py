@@ -237,15 +237,24 @@ def one_or_cluster(request: pytest.FixtureRequest) -> EmbeddedValkey | ValkeyClu
     return found
 
 
-@pytest.fixture
-async def either_redis(one_or_cluster: EmbeddedValkey | ValkeyCluster) -> AsyncIterator[Redis]:
-    """A client of one server or of a cluster, without data and scripts."""
-    if isinstance(one_or_cluster, ValkeyCluster):
-        await one_or_cluster.empty()
-        client: Redis = one_or_cluster.client()
-    else:
-        client = Redis.from_url(one_or_cluster.url)
+def client_of(server: EmbeddedValkey | ValkeyCluster) -> Redis:
+    return server.client() if isinstance(server, ValkeyCluster) else Redis.from_url(server.url)
+
+
+async def emptied(server: EmbeddedValkey | ValkeyCluster) -> None:
+    """Without data and scripts."""
+    if isinstance(server, ValkeyCluster):
+        await server.empty()
+        return
+    async with Redis.from_url(server.url) as client:
         await client.flushall()
         await client.script_flush()
+
+
+@pytest.fixture
+async def either_redis(one_or_cluster: EmbeddedValkey | ValkeyCluster) -> AsyncIterator[Redis]:
+    """A client of one server or of a cluster, which is empty."""
+    await emptied(one_or_cluster)
+    client = client_of(one_or_cluster)
     yield client
     await client.aclose()
