@@ -11,6 +11,7 @@
     dead_letters   what is kept of an event that cannot be posted
     credits        every way a balance moves that is not usage
     postgres       the store over a pool: posting, credits, and what is read; `rows` types the rows
+    shards         how many shards there are, noted in Redis, and changing it
     redis_store    what the ledger changes in Redis, by the scripts of lua/
     balances       what Postgres says about wallets and keys -> Redis, by version
     process        writers, mirror and partitions, run together

@@ -16,6 +16,7 @@ from ledger.audit import Violation
 from ledger.entries import WalletState
 from ledger.postgres import Store
 from runtime.lua import load_script
+from runtime.redis_cluster import primaries_of
 
 HELD = "held_is_the_sum_of_holds"
 UNPOSTED = "unposted_is_the_sum_of_charges_on_the_stream"
@@ -147,7 +148,7 @@ class RedisAudit:
         prefix = schema.wallet_prefix(shard)
         seen: set[UUID] = set()
         page: list[UUID] = []
-        async for name in self._redis.scan_iter(match=f"{prefix}*", count=PAGE):
+        async for name in self._names(f"{prefix}*"):
             wallet_id = _uuid(name[len(prefix) :])
             if wallet_id is None or wallet_id in seen:
                 continue
@@ -161,6 +162,12 @@ class RedisAudit:
                 page = []
         if page:
             yield page
+
+    async def _names(self, pattern: str) -> AsyncIterator[bytes]:
+        """On a cluster of every node: one may have what has moved there meanwhile."""
+        for node in await primaries_of(self._redis):
+            async for name in node.scan_iter(match=pattern, count=PAGE):
+                yield name
 
     async def _look(self, shard: int, wallet_ids: Sequence[UUID], look: _Look) -> None:
         keys = [schema.holds_key(shard), schema.usage_stream(shard)]

@@ -7,6 +7,7 @@ change, also one made by hand in SQL; and a sweep looks for changes whose announ
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from redis.exceptions import RedisError
 
 from ledger.entries import KeyState, WalletState
 from ledger.postgres import Store
-from ledger.redis_store import RedisStore
+from ledger.redis_store import Away, RedisStore
 from runtime.clock import ClockMs, wall_ms
 from runtime.listener import Listener
 from runtime.postgres import FAILED
@@ -29,6 +30,7 @@ SWEEP_INTERVAL_S = 30.0
 # nor are the clocks of the two machines so far apart.
 SWEEP_MARGIN_S = 60.0
 PAGE = 500
+AGAIN_S = 1.0
 # More announcements than this waiting, and one sweep is cheaper than going through them.
 MAX_ANNOUNCED = 10_000
 CHANNELS = ("farebox_wallets", "farebox_keys")
@@ -55,19 +57,24 @@ class StateMirror:
         self._clock_ms = clock_ms
         self._announced: dict[str, set[str]] = {channel: set() for channel in CHANNELS}
         self._swept_ms = 0
+        self._sweep_due_ms = 0
         self._sweep_now = True
 
     async def push_wallets(self, wallet_ids: Iterable[UUID]) -> None:
         """Puts these wallets as Postgres has them. Raises UNAVAILABLE or RedisError; the sweep makes up for it."""
+        away = Away()
         for page in _pages(wallet_ids):
-            await self._redis.put_wallets(await self._store.wallet_states(page))
+            await self._redis.put_wallets(await self._store.wallet_states(page), away=away)
+        away.raise_any()
 
     async def push_keys(self, key_ids: Iterable[UUID]) -> None:
         """Puts these keys as Postgres has them, deleted ones as revoked. Raises as `push_wallets`."""
+        away = Away()
         for page in _pages(key_ids):
             states = await self._store.key_states(page)
-            await self._redis.put_keys(states)
-            await self._redis.put_deleted_keys(list(set(page) - {state.key_id for state in states}))
+            await self._redis.put_keys(states, away=away)
+            await self._redis.put_deleted_keys(list(set(page) - {state.key_id for state in states}), away=away)
+        away.raise_any()
 
     @property
     def has_swept(self) -> bool:
@@ -98,12 +105,26 @@ class StateMirror:
         waiting.add(payload)
 
     async def _catch_up(self) -> float:
-        """Brings over what was announced and sweeps if it is time; seconds until the next sweep."""
-        for channel, push in self._pushers():
-            await self._push_announced(channel, push)
-        if self._sweep_now or self._clock_ms() - self._swept_ms >= self._sweep_interval_s * 1000:
-            await self.sweep()
-        return max(0.0, self._sweep_interval_s - (self._clock_ms() - self._swept_ms) / 1000)
+        """Brings over what was announced and sweeps if it is time; seconds until there is more to do.
+
+        With several shards, what could not be brought to one of them is tried again a little later.
+        """
+        steps: list[Callable[[], Awaitable[None]]] = [
+            partial(self._push_announced, channel, push) for channel, push in self._pushers()
+        ]
+        if self._sweep_now or self._clock_ms() >= self._sweep_due_ms:
+            steps.append(self.sweep)
+        is_all_there = True
+        for step in steps:
+            try:
+                await step()
+            except RedisError as error:
+                if self._redis.shards == 1:
+                    raise
+                is_all_there = False
+                log.warning("shards_away", error=type(error).__name__)
+        due_s = max(0.0, (self._sweep_due_ms - self._clock_ms()) / 1000)
+        return due_s if is_all_there else min(due_s, AGAIN_S)
 
     def _pushers(self) -> list[tuple[str, Callable[[set[str]], Awaitable[None]]]]:
         return [
@@ -122,15 +143,26 @@ class StateMirror:
             raise
 
     async def sweep(self) -> None:
-        """Brings up to date what changed since the last sweep and is in Redis."""
-        began_ms = self._clock_ms()
+        """Brings up to date what changed since the last sweep and is in Redis.
+
+        Raises RedisError, at once where no shard can be reached; where some can, when those are up to date. It counts
+        as a sweep only if all were reached, but is not repeated before its time: it may read many rows.
+        """
+        began_ms, away = self._clock_ms(), Away()
         since = datetime.fromtimestamp(self._swept_ms / 1000, UTC) - timedelta(seconds=SWEEP_MARGIN_S)
         async for keys in _all_pages(self._store.keys_changed, since, lambda key: key.key_id):
-            await self._redis.put_keys(keys, only_known=True)
+            await self._redis.put_keys(keys, only_known=True, away=away)
+            self._must_reach_one(away)
         async for wallets in _all_pages(self._store.wallets_changed, since, lambda wallet: wallet.wallet_id):
-            await self._redis.put_wallets(wallets, only_known=True)
+            await self._redis.put_wallets(wallets, only_known=True, away=away)
+            self._must_reach_one(away)
+        self._sweep_now, self._sweep_due_ms = False, began_ms + int(self._sweep_interval_s * 1000)
+        away.raise_any()
         self._swept_ms = began_ms
-        self._sweep_now = False
+
+    def _must_reach_one(self, away: Away) -> None:
+        if len(away.errors) == self._redis.shards:
+            away.raise_any()
 
 
 def _ids(announced: Iterable[str]) -> list[UUID]:

@@ -14,6 +14,7 @@ all on a Redis or Valkey Cluster. N is 1 on a single node.
     fb:{s}:holds               hash    request id (16 bytes) -> "nanos expiry_ms wallet_id key_id checkpoint"
     fb:{s}:looks               hash    seen_ms from_ms: when somebody looked for lapsed holds (metering/lua/lapsed.lua)
     fb:{s}:usage               stream  one event per settled request: fields `entry` (JSON), `charge` (nano-dollars)
+    fb:{s}:shards              string  N, as it was when this shard was first used (ledger/shards.py)
 
 available = balance + overdraft - held - unposted
 """
@@ -55,3 +56,7 @@ def looks_key(shard: int) -> str:
 
 def usage_stream(shard: int) -> str:
     return f"fb:{{{shard}}}:usage"
+
+
+def shards_key(shard: int) -> str:
+    return f"fb:{{{shard}}}:shards"

@@ -1,12 +1,15 @@
 """What the ledger changes in Redis: acknowledged events and the cached state of wallets and keys, by script."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from ledger import redis_schema as schema
 from ledger.entries import KeyState, WalletState
@@ -29,12 +32,37 @@ class Acknowledgement:
     charge_nanos: int
 
 
+@dataclass(slots=True)
+class Away:
+    """The shards that could not be reached while something was brought to many of them, and why.
+
+    One that is away is left alone from then on: its time-outs must not keep what is meant for the others.
+    """
+
+    errors: dict[int, RedisError] = field(default_factory=dict)
+
+    @contextmanager
+    def noted(self, shard: int) -> Iterator[None]:
+        try:
+            yield
+        except RedisError as error:
+            self.errors[shard] = error
+
+    def raise_any(self) -> None:
+        for error in self.errors.values():
+            raise error
+
+
 class RedisStore:
-    """Needs a client that returns bytes. All methods raise redis.RedisError."""
+    """Needs a client that returns bytes. All methods raise redis.RedisError.
+
+    Those that take `away` go on with the other shards past one that cannot be reached, note it there, and do not
+    raise; without it they do the same and raise at the end.
+    """
 
     def __init__(self, redis: Redis, shards: int = 1) -> None:
         self._redis = redis
-        self._shards = shards
+        self.shards = shards
         self._acknowledge = load_script(redis, "ledger", "lua/acknowledge.lua")
         self._put_wallet = load_script(redis, "ledger", "lua/put_wallet.lua")
         self._put_key = load_script(redis, "ledger", "lua/put_key.lua")
@@ -53,30 +81,30 @@ class RedisStore:
             args += _wallet_args(states[wallet_id]) if wallet_id in states else ["", "", "", ""]
         return int(await self._acknowledge(keys=keys, args=args))
 
-    async def put_wallets(self, wallets: Iterable[WalletState], *, only_known: bool = False) -> int:
+    async def put_wallets(
+        self, wallets: Iterable[WalletState], *, only_known: bool = False, away: Away | None = None
+    ) -> int:
         """Brings wallets up to date where Redis has an older version; returns how many were."""
-        put = 0
-        for shard, states in self._by_shard(wallets).items():
+
+        async def put_of(shard: int, states: Sequence[WalletState]) -> int:
             keys = [schema.wallet_key(shard, state.wallet_id) for state in states]
             args = [arg for state in states for arg in _wallet_args(state)]
-            put += int(await self._put_wallet(keys=keys, args=[int(only_known), *args]))
-        return put
+            return int(await self._put_wallet(keys=keys, args=[int(only_known), *args]))
 
-    async def put_keys(self, keys: Iterable[KeyState], *, only_known: bool = False) -> int:
+        return await _on_each(self._by_shard(wallets), put_of, away)
+
+    async def put_keys(self, keys: Iterable[KeyState], *, only_known: bool = False, away: Away | None = None) -> int:
         """Brings API keys up to date where Redis has an older version; returns how many were."""
-        put = 0
-        for shard, states in self._by_shard(keys).items():
-            put += await self._put_keys_of(shard, states, only_known)
-        return put
+        return await _on_each(self._by_shard(keys), partial(self._put_keys_of, only_known), away)
 
-    async def put_deleted_keys(self, key_ids: Sequence[UUID]) -> None:
+    async def put_deleted_keys(self, key_ids: Sequence[UUID], *, away: Away | None = None) -> None:
         """Marks keys that Postgres no longer has as revoked. Their wallet is not known any more, so on every shard."""
         nobody = UUID(int=0)
         gone = [KeyState(key_id, nobody, nobody, False, 0, 0, 0, GONE_VERSION) for key_id in key_ids]
-        for shard in range(self._shards if gone else 0):
-            await self._put_keys_of(shard, gone, False)
+        everywhere = dict.fromkeys(range(self.shards), gone) if gone else {}
+        await _on_each(everywhere, partial(self._put_keys_of, False), away)
 
-    async def _put_keys_of(self, shard: int, states: Sequence[KeyState], only_known: bool) -> int:
+    async def _put_keys_of(self, only_known: bool, shard: int, states: Sequence[KeyState]) -> int:
         names = [schema.key_state_key(shard, state.key_id) for state in states]
         args = [arg for state in states for arg in _key_args(state)]
         return int(await self._put_key(keys=names, args=[int(only_known), KEY_TTL_MS, *args]))
@@ -84,8 +112,23 @@ class RedisStore:
     def _by_shard(self, states: Iterable[AnyState]) -> dict[int, list[AnyState]]:
         shards: dict[int, list[AnyState]] = defaultdict(list)
         for state in states:
-            shards[schema.shard_of(state.wallet_id, self._shards)].append(state)
+            shards[schema.shard_of(state.wallet_id, self.shards)].append(state)
         return shards
+
+
+async def _on_each(
+    states: Mapping[int, Sequence[AnyState]],
+    put_of: Callable[[int, Sequence[AnyState]], Awaitable[int]],
+    away: Away | None,
+) -> int:
+    found = Away() if away is None else away
+    put = 0
+    for shard in states.keys() - found.errors.keys():
+        with found.noted(shard):
+            put += await put_of(shard, states[shard])
+    if away is None:
+        found.raise_any()
+    return put
 
 
 def _wallet_args(state: WalletState) -> list[str | int]:

@@ -124,14 +124,15 @@ class Limits:
         self._shards = shards
         self._clock_ms = clock_ms
         self._policies = KnownPolicies(redis, shards)
-        self._breaker = Breaker(_BREAKER_FAILURES, _BREAKER_OPEN_MS)
+        # One for each: the node of one shard may be away while the others are well.
+        self._breakers = [Breaker(_BREAKER_FAILURES, _BREAKER_OPEN_MS) for _ in range(shards)]
         self._admit_script = script(redis, "admit")
         self._max_backlog_events = max_backlog_events
         self._tasks = TaskSet()
         self._background = TaskSet()
         self.leases = Leases(redis, loader, shards=shards, clock_ms=clock_ms, on_answer=self._note_answer)
         self._admissions = [self._coalescer(shard) for shard in range(shards)]
-        self._settler = Settler(redis, breaker=self._breaker, shards=shards, spool=spool, clock_ms=clock_ms)
+        self._settler = Settler(redis, breakers=self._breakers, shards=shards, spool=spool, clock_ms=clock_ms)
 
     def _coalescer(self, shard: int) -> Coalescer[tuple[Admission, str], Decision]:
         return Coalescer(
@@ -201,15 +202,16 @@ class Limits:
         await self.leases.drain(timeout_s)
         return cut + await self._settler.drain(timeout_s)
 
-    def _note_answer(self, has_answered: bool) -> None:
+    def _note_answer(self, shard: int, has_answered: bool) -> None:
         if has_answered:
-            self._breaker.succeeded()
+            self._breakers[shard].succeeded()
         else:
-            self._breaker.failed(self._clock_ms())
+            self._breakers[shard].failed(self._clock_ms())
 
     @property
     def is_available(self) -> bool:
-        return not self._breaker.is_open
+        """Is there a shard that is not known to be away?"""
+        return not all(breaker.is_open for breaker in self._breakers)
 
     async def _load(self, request: Admission) -> None:
         try:
@@ -238,11 +240,12 @@ class Limits:
             raise LimitsUnavailable(type(error).__name__, _BREAKER_OPEN_MS) from error
 
     async def _ask(self, request: Admission, judged: str) -> Decision:
-        now_ms = self._clock_ms()
-        if not self._breaker.allows(now_ms):
-            raise LimitsUnavailable("breaker open", self._breaker.retry_after_ms(now_ms))
+        now_ms, shard = self._clock_ms(), shard_of(request.wallet_id, self._shards)
+        breaker = self._breakers[shard]
+        if not breaker.allows(now_ms):
+            raise LimitsUnavailable("breaker open", breaker.retry_after_ms(now_ms))
         try:
-            future = self._admissions[shard_of(request.wallet_id, self._shards)].submit((request, judged))
+            future = self._admissions[shard].submit((request, judged))
         except Overloaded as error:
             raise LimitsUnavailable(str(error), _BREAKER_OPEN_MS) from error
         try:
@@ -273,9 +276,9 @@ class Limits:
         try:
             reply = await self._admit_script(keys, args)
         except (RedisError, OSError, TimeoutError):
-            self._note_answer(False)
+            self._note_answer(shard, False)
             raise
-        self._note_answer(True)
+        self._note_answer(shard, True)
         return [_decision(answer) for answer in reply[1:]]
 
 

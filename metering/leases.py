@@ -61,13 +61,13 @@ class WalletLoader(Protocol):
 
 @dataclass
 class Leases:
-    """The open requests of one proxy process. `on_answer` hears of each call if Redis answered it."""
+    """The open requests of one proxy process. `on_answer` hears of each call to a shard if it was answered."""
 
     redis: Redis
     loader: WalletLoader
     shards: int = 1
     clock_ms: ClockMs = monotonic_ms
-    on_answer: Callable[[bool], None] = lambda _: None
+    on_answer: Callable[[int, bool], None] = lambda *_: None
     _open: dict[UUID, Lease] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -157,11 +157,11 @@ class Leases:
         try:
             answers: list[int] = await self._script(names, args)
         except AWAY:
-            self.on_answer(False)
+            self.on_answer(shard, False)
             for renewal in renewals:
                 renewal.lease.is_due = True
             raise
-        self.on_answer(True)
+        self.on_answer(shard, True)
         for renewal, held_nanos in zip(renewals, answers, strict=True):
             lease = renewal.lease
             if held_nanos == _UNKNOWN_WALLET:

@@ -36,16 +36,18 @@ class KnownPolicies:
         self._redis = redis
         self._shards = shards
         self._known: LRUCache[UUID, KnownPolicy] = LRUCache(_KNOWN_BYTES, getsizeof=lambda known: known.size_bytes)
-        self._reads: Coalescer[tuple[UUID, UUID], KnownPolicy] = Coalescer(
-            self._read, name="policies", max_batch=_MAX_BATCH, max_in_flight=1, max_waiting=_MAX_WAITING
-        )
+        # One for each shard: what waits for a node that is away does not keep the others waiting.
+        self._reads: list[Coalescer[tuple[UUID, UUID], KnownPolicy]] = [
+            Coalescer(self._read, name="policies", max_batch=_MAX_BATCH, max_in_flight=1, max_waiting=_MAX_WAITING)
+            for _ in range(shards)
+        ]
 
     def of(self, key_id: UUID) -> KnownPolicy:
         return self._known.get(key_id, _UNRESTRICTED)
 
     async def learn(self, key_id: UUID, wallet_id: UUID) -> None:
         """Reads the policy that is in Redis now. Raises RedisError and Overloaded."""
-        known = await self._reads.submit((key_id, wallet_id))
+        known = await self._reads[shard_of(wallet_id, self._shards)].submit((key_id, wallet_id))
         if known.policy_id:
             self._known[key_id] = known
         else:

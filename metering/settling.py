@@ -5,6 +5,7 @@ Sending one twice is free, so nothing here is careful about that: what may have 
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -52,13 +53,13 @@ class Settler:
         self,
         redis: Redis,
         *,
-        breaker: Breaker,
+        breakers: Sequence[Breaker],
         shards: int = 1,
         spool: Spool | None = None,
         clock_ms: ClockMs = monotonic_ms,
     ) -> None:
         self._script = script(redis, "settle")
-        self._breaker = breaker
+        self._breakers = breakers
         self._shards = shards
         self._spool = spool
         self._clock_ms = clock_ms
@@ -105,7 +106,7 @@ class Settler:
     async def _deliver(self, shard: int, batch: list[Settlement]) -> list[int] | list[None]:
         """To Redis, else to the spool, else again: it ends when they are safe."""
         backoff = Backoff(_RETRY_FIRST_S, _RETRY_MAX_S)
-        is_away = self._spool is not None and (shard in self._away or self._breaker.is_open)
+        is_away = self._spool is not None and (shard in self._away or self._breakers[shard].is_open)
         while True:
             if not is_away:
                 try:
@@ -126,13 +127,13 @@ class Settler:
         except _AWAY as error:
             self._failed(shard, error)
             raise
-        self._breaker.succeeded()
+        self._breakers[shard].succeeded()
         self._away.discard(shard)
         self._resender.settled(shard, batch)
         return charges
 
     def _failed(self, shard: int, error: BaseException) -> None:
-        self._breaker.failed(self._clock_ms())
+        self._breakers[shard].failed(self._clock_ms())
         self._resender.suspect()
         if shard not in self._away:
             self._away.add(shard)

@@ -64,7 +64,7 @@ def _described(routes: list[Route], verifier: Verifier) -> dict[tuple[str, str],
 def account_routes(stack: AsyncExitStack, config: Config, backends: Backends) -> list[Route]:
     """Every route there is with this configuration; `stack` closes what they need."""
     keys = UserKeys(backends.store, backends.mirror, config.keys)
-    view = WalletView(backends.store, backends.redis)
+    view = WalletView(backends.store, backends.redis, backends.shards)
     groups = (
         KeyRoutes(keys, config.keys),
         WalletRoutes(view),

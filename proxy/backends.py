@@ -6,14 +6,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import MovedError, RedisError
 
 from ledger.balances import StateMirror
 from ledger.postgres import Store
 from ledger.redis_store import RedisStore
+from ledger.shards import OtherShards, claim_shards
 from proxy import redis_client
 from runtime.postgres import UNAVAILABLE, Pool, close_pool, create_pool
-from runtime.settings import AccountsConfig, Database
+from runtime.settings import AccountsConfig, Database, RedisServer
 
 _START_TIMEOUT_S = 10.0
 
@@ -30,23 +31,32 @@ class Backends:
     pool: Pool
     store: Store
     mirror: StateMirror
+    shards: int = 1
 
 
 @asynccontextmanager
 async def open_backends(
-    config: AccountsConfig, application_name: str, *, redis_timeout_s: float | None = None
+    config: AccountsConfig, application_name: str, *, redis_timeout_s: float | None = None, redis_waiting: int = 0
 ) -> AsyncIterator[Backends]:
     """Connect to Redis and Postgres; raises StartError if one of them does not answer in time."""
     async with AsyncExitStack() as stack:
-        timeout_s = config.redis.timeout_s if redis_timeout_s is None else redis_timeout_s
-        redis = redis_client.connect(config.redis.url.get_secret_value(), timeout_s)
+        shards = config.redis.shards
+        redis = connect_redis(config.redis, redis_timeout_s, waiting=redis_waiting)
         stack.push_async_callback(redis.aclose)
         pool = await open_pool(config.database, application_name)
         stack.push_async_callback(close_pool, pool)
-        await _must_answer(redis)
+        await _must_answer(redis, shards)
         store = Store(pool)
         url = config.database.url.get_secret_value()
-        yield Backends(redis, pool, store, StateMirror(RedisStore(redis), store, url))
+        yield Backends(redis, pool, store, StateMirror(RedisStore(redis, shards), store, url), shards)
+
+
+def connect_redis(server: RedisServer, timeout_s: float | None = None, *, waiting: int = 0) -> Redis:
+    """A client as it is configured; `timeout_s` and `waiting` are for those who wait for events."""
+    url, timeout_s = server.url.get_secret_value(), server.timeout_s if timeout_s is None else timeout_s
+    if server.cluster:
+        return redis_client.connect_cluster(url, server.nodes, timeout_s, waiting=waiting)
+    return redis_client.connect(url, timeout_s, waiting=waiting)
 
 
 async def open_pool(database: Database, application_name: str) -> Pool:
@@ -67,10 +77,16 @@ async def open_pool(database: Database, application_name: str) -> Pool:
         raise StartError(f"database.url: Postgres refuses ({in_short(error)})") from error
 
 
-async def _must_answer(redis: Redis) -> None:
+async def _must_answer(redis: Redis, shards: int) -> None:
+    """And know of no other number of shards."""
     try:
         async with asyncio.timeout(_START_TIMEOUT_S):
             await redis.ping()
+            await claim_shards(redis, shards)
+    except OtherShards as error:
+        raise StartError(f"redis.shards: {error}") from error
+    except MovedError as error:
+        raise StartError("redis.url: this is a node of a cluster; set redis.cluster: true") from error
     except (RedisError, OSError, TimeoutError) as error:
         raise StartError(f"redis.url: Redis or Valkey does not answer ({in_short(error)})") from error
 

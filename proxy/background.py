@@ -29,7 +29,7 @@ def background_jobs(config: Config, backends: Backends) -> Mapping[str, Job]:
 
 
 def _backlog(settings: Holds, backends: Backends) -> Job:
-    watch = BacklogWatch(backends.redis, settings.max_unposted_events)
+    watch = BacklogWatch(backends.redis, settings.max_unposted_events, backends.shards)
 
     async def look() -> None:
         await watch.look()
@@ -38,7 +38,7 @@ def _backlog(settings: Holds, backends: Backends) -> Job:
 
 
 def _recovery(backends: Backends) -> Job:
-    recovery = Recovery(backends.redis)
+    recovery = Recovery(backends.redis, backends.shards)
 
     async def look() -> None:
         await recovery.look()

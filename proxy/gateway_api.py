@@ -43,7 +43,13 @@ async def open_gateway(
     """Every path that is answered; OpenAI's and Anthropic's stand under `/v1` and `/api/v1` alike."""
     spool = await _open_spool(config.spool)
     stack.push_async_callback(spool.close)
-    limits = Limits(backends.redis, backends.mirror, spool=spool, max_backlog_events=config.holds.max_unposted_events)
+    limits = Limits(
+        backends.redis,
+        backends.mirror,
+        shards=backends.shards,
+        spool=spool,
+        max_backlog_events=config.holds.max_unposted_events,
+    )
     stack.push_async_callback(_drain, limits)
     limits.start()
     routes = Routes([_route(upstream) for upstream in config.upstreams])
@@ -82,7 +88,13 @@ def _token_counter(config: Config) -> TokenCounter:
 
 def _verifier(config: Config, backends: Backends) -> KeyVerifier:
     pepper = config.keys.pepper.get_secret_value().encode()
-    return KeyVerifier(backends.redis, backends.store, KeyFormat(config.keys.prefix), pepper)
+    return KeyVerifier(
+        backends.redis,
+        backends.store,
+        KeyFormat(config.keys.prefix),
+        pepper,
+        needs_cache=not config.redis.cluster,
+    )
 
 
 def _route(upstream: Upstream) -> Route:

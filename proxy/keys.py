@@ -57,8 +57,16 @@ class KeyStore(Protocol):
 class KeyVerifier:
     """Turns a presented key into an `Identity`, or raises the `Failure` to answer with."""
 
-    def __init__(self, redis: Redis, store: KeyStore, key_format: KeyFormat, pepper: bytes) -> None:
+    def __init__(
+        self, redis: Redis, store: KeyStore, key_format: KeyFormat, pepper: bytes, *, needs_cache: bool = True
+    ) -> None:
+        """`needs_cache` False: a cache that is away is gone past.
+
+        Of one server that is away nothing is admitted anyway, and Postgres and bcrypt are spared. Of a cluster the
+        node that keeps this key's name may be away while that of its wallet is well.
+        """
         self._redis = redis
+        self._needs_cache = needs_cache
         self._store = store
         self._format = key_format
         self._pepper = pepper
@@ -119,16 +127,31 @@ class KeyVerifier:
             return _busy("overloaded", "Too many keys are being verified.")
 
     async def _look_up(self, name: str, key: str) -> Identity | None:
-        cached = await self._redis.get(_redis_key(name))
+        cached = await self._cached(name)
         if cached is not None:
             return _decode(cached)
         rows = await self._prefixes.submit(lookup_prefix(key))
         for row in rows:
             if await self._is_match(key, row):
                 identity = Identity(row.key_id, row.user_id, row.wallet_id)
-                await self._redis.set(_redis_key(name), _encode(identity), ex=_REDIS_TTL_S)
+                await self._cache(name, identity)
                 return identity
         return None
+
+    async def _cached(self, name: str) -> bytes | str | None:
+        try:
+            return await self._redis.get(_redis_key(name))
+        except RedisError:
+            if self._needs_cache:
+                raise
+            return None
+
+    async def _cache(self, name: str, identity: Identity) -> None:
+        try:
+            await self._redis.set(_redis_key(name), _encode(identity), ex=_REDIS_TTL_S)
+        except RedisError:
+            if self._needs_cache:
+                raise
 
     async def _is_match(self, key: str, row: KeyRow) -> bool:
         waiting = self._at_bcrypt

@@ -4,31 +4,64 @@ redis-py would by default repeat a call that timed out. An admission that ran tw
 again, and when, is decided by the callers.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.connection import (
+    AbstractConnection,
+    Connection,
+    SSLConnection,
+    UnixDomainSocketConnection,
+    parse_url,
+)
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisGone
 from redis.maint_notifications import MaintNotificationsConfig
 
+from runtime.redis_cluster import RedisCluster
+from runtime.redis_slots import Address
+
 # Calls are coalesced: a handful of connections carries any load. Waiting for one counts as Redis being slow.
 _MAX_CONNECTIONS = 16
+_DEFAULT_PORT = 6379
 
 
-def connect(url: str, timeout_s: float) -> Redis:
-    """A client that makes its connections when they are needed."""
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=_MAX_CONNECTIONS,
-        timeout=timeout_s,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        retry=Retry(NoBackoff(), 0),
+def connect(url: str, timeout_s: float, *, waiting: int = 0) -> Redis:
+    """A client of one server, which makes its connections when they are needed.
+
+    `waiting`: how many connections more it may need for commands that wait for something to happen.
+    """
+    return _client(dict(parse_url(url)), timeout_s, waiting)
+
+
+def connect_cluster(url: str, nodes: Sequence[Address], timeout_s: float, *, waiting: int = 0) -> RedisCluster:
+    """The same of a cluster, as many connections to each of its nodes.
+
+    The URL names one node and says how all are reached: user, password, TLS. `nodes` are more to begin with. The
+    others are heard of from those.
+    """
+    options: dict[str, Any] = dict(parse_url(url))
+    first = (str(options.get("host", "localhost")), int(options.get("port", _DEFAULT_PORT)))
+
+    def client_of(node: Address) -> Redis:
+        return _client({**options, "host": node[0], "port": node[1]}, timeout_s, waiting)
+
+    return RedisCluster((first, *nodes), client_of, timeout_s)
+
+
+def _client(options: dict[str, Any], timeout_s: float, waiting: int) -> Redis:
+    ours: dict[str, Any] = {
+        "max_connections": _MAX_CONNECTIONS + waiting,
+        "timeout": timeout_s,
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "retry": Retry(NoBackoff(), 0),
         # Switched on, as it is by default, a connection that the server has closed is handed out all the same.
-        maint_notifications_config=MaintNotificationsConfig(enabled=False),
-    )
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+    }
+    pool = BlockingConnectionPool(**(ours | options))  # what the URL says counts
     pool.connection_class = _TELLING[pool.connection_class]
     return Redis.from_pool(pool)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from importlib import resources
 from types import MappingProxyType
 
-_NAME = re.compile(r"^-- name: (\w+)\n-- \S.*\n", re.MULTILINE)
+_NAME = re.compile(r"^-- name: (\w+)\n(?:-- \S.*\n)(?:--.*\n)*", re.MULTILINE)
 
 
 def split_queries(text: str) -> Mapping[str, str]:

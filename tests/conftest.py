@@ -10,14 +10,19 @@ from tests.support.servers import (
     servers_dir,
     valkey_server,
 )
+from tests.support.valkey_cluster import cluster, either_redis, one_or_cluster, valkey_cluster
 
 __all__ = [
     "certificate",
+    "cluster",
     "database_url",
+    "either_redis",
+    "one_or_cluster",
     "postgres_server",
     "reachable_dir",
     "redis_url",
     "servers_dir",
+    "valkey_cluster",
     "valkey_server",
 ]
 

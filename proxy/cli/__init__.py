@@ -23,6 +23,7 @@ from proxy.cli import (
     prices,
     processes,
     reconcile,
+    shards,
     smoke,
     wallets,
 )
@@ -56,6 +57,7 @@ for command in (
     *events.COMMANDS,
     *local.COMMANDS,
     *smoke.COMMANDS,
+    *shards.COMMANDS,
 ):
     cli.add_command(command)
 

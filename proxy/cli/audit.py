@@ -12,8 +12,7 @@ from ledger import audit_redis
 from ledger.audit import RULE_NAMES, SHOWN_PER_RULE, AuditReport, audit
 from ledger.audit_redis import RedisAudit, RedisReport
 from ledger.postgres import Store
-from proxy import redis_client
-from proxy.backends import in_short, open_pool
+from proxy.backends import connect_redis, in_short, open_pool
 from proxy.cli.options import Moment, config_option, json_option, print_result, progress, run
 from runtime.config import load_as
 from runtime.postgres import Pool
@@ -68,9 +67,9 @@ def audit_books(
 async def _with_redis(report: AuditReport, pool: Pool, server: RedisServer | None) -> _Checked:
     if server is None:
         return _Checked(report, ("Redis: redis.url is not set",))
-    redis = redis_client.connect(server.url.get_secret_value(), _REDIS_TIMEOUT_S)
+    redis = connect_redis(server, _REDIS_TIMEOUT_S)
     try:
-        found = await RedisAudit(redis, Store(pool)).run()
+        found = await RedisAudit(redis, Store(pool), server.shards).run()
     except (RedisError, OSError) as error:
         return _Checked(report, (f"Redis: it does not answer ({in_short(error)})",))
     finally:

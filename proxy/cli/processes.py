@@ -68,11 +68,15 @@ def ledger(config: Path) -> None:
 
     async def work() -> None:
         stop = stop_event()
-        async with open_backends(loaded, "farebox-ledger", redis_timeout_s=_LEDGER_REDIS_TIMEOUT_S) as backends:
+        shards = loaded.redis.shards
+        opened = open_backends(loaded, "farebox-ledger", redis_timeout_s=_LEDGER_REDIS_TIMEOUT_S, redis_waiting=shards)
+        async with opened as backends:
             consumer = f"{socket.gethostname()}-{os.getpid()}"
             url = loaded.database.url.get_secret_value()
             jobs = background_jobs(loaded, backends)
-            await run_ledger(backends.redis, backends.store, url, stop, consumer_name=consumer, jobs=jobs)
+            await run_ledger(
+                backends.redis, backends.store, url, stop, shards=shards, consumer_name=consumer, jobs=jobs
+            )
 
     run(work())
 

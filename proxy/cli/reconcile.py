@@ -13,8 +13,7 @@ from click.core import ParameterSource
 
 from ledger.posted import Unposted
 from metering.reconciliation import Bounds
-from proxy import redis_client
-from proxy.backends import open_pool
+from proxy.backends import connect_redis, open_pool
 from proxy.cli.options import Duration, Moment, config_option, json_option, print_result, progress, run
 from proxy.cli.reconcile_stripe import reconcile_stripe
 from proxy.reconcile import snapshots, words
@@ -221,7 +220,7 @@ async def _compare(
     wait: timedelta,
     same: dict[str, str],
 ) -> Compared:
-    redis = redis_client.connect(settings.redis.url.get_secret_value(), settings.redis.timeout_s)
+    redis = connect_redis(settings.redis)
     try:
         pool = await open_pool(settings.database, "farebox-reconcile")
         try:
@@ -233,6 +232,7 @@ async def _compare(
                 bounds,
                 slack_ms=int(slack.total_seconds() * 1000),
                 wait_s=wait.total_seconds(),
+                shards=settings.redis.shards,
                 same=same,
                 on_wait=_Once(),
             )

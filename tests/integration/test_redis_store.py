@@ -1,6 +1,5 @@
 """The scripts by which the ledger changes Redis, one call at a time."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -19,12 +18,10 @@ WALLET = WalletState(UUID(int=1), UUID(int=2), 1000, 0, 5)
 
 
 @pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    client = Redis.from_url(redis_url)
-    await client.xgroup_create(STREAM, LEDGER_GROUP, id="0", mkstream=True)
-    await cache_wallet(client, WALLET)
-    yield client
-    await client.aclose()
+async def redis(either_redis: Redis) -> Redis:
+    await either_redis.xgroup_create(STREAM, LEDGER_GROUP, id="0", mkstream=True)
+    await cache_wallet(either_redis, WALLET)
+    return either_redis
 
 
 async def delivered(redis: Redis, *charges: int) -> list[Acknowledgement]:

@@ -92,7 +92,7 @@ async def books(database_url: str, valkey: MortalValkey) -> AsyncIterator[Books]
 async def proxy(valkey: MortalValkey, folder: Path) -> AsyncIterator[tuple[Settler, Spool]]:
     """What a proxy process has of this, started and drained."""
     spool = await Spool.open(folder, max_bytes=1 << 24)
-    settler = Settler(valkey.connect(), breaker=Breaker(5, 1_000), spool=spool)
+    settler = Settler(valkey.connect(), breakers=[Breaker(5, 1_000)], spool=spool)
     settler.start()
     yield settler, spool
     assert await settler.drain(BOUND_S) == 0

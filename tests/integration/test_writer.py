@@ -18,6 +18,7 @@ from ledger.postgres import Store
 from ledger.posting import OnStep, PostOutcome, no_step
 from ledger.redis_schema import LEDGER_GROUP, usage_stream
 from ledger.writer import LedgerWriter
+from runtime.embedded.valkey import EmbeddedValkey
 from runtime.postgres import create_pool
 from runtime.tasks import TaskSet
 from tests.support.ledger import (
@@ -31,6 +32,7 @@ from tests.support.ledger import (
     settled,
     until,
 )
+from tests.support.valkey_cluster import ValkeyCluster, client_of, emptied
 
 STREAM = usage_stream(0)
 
@@ -74,11 +76,9 @@ async def length_is(redis: Redis, length: int) -> bool:
 
 
 @pytest.fixture
-async def ledger(database_url: str, redis_url: str) -> AsyncIterator[Ledger]:
+async def ledger(database_url: str, either_redis: Redis) -> AsyncIterator[Ledger]:
     pool = await create_pool(database_url, max_size=8)
-    redis = Redis.from_url(redis_url)
-    yield Ledger(redis, Store(pool))
-    await redis.aclose()
+    yield Ledger(either_redis, Store(pool))
     await pool.close()
 
 
@@ -233,10 +233,10 @@ async def test_a_stop_finishes_the_batch_in_hand(ledger: Ledger) -> None:
 
 
 async def test_redis_failing_at_any_moment_loses_nothing(
-    ledger: Ledger, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, one_or_cluster: EmbeddedValkey | ValkeyCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wallet = await ledger.wallet()
-    watcher, chance = Redis.from_url(redis_url), random.Random(3)
+    watcher, chance = client_of(one_or_cluster), random.Random(3)
     real: Callable[..., Awaitable[Any]] = ledger.redis.execute_command
 
     async def some_answers_are_lost(*args: Any, **options: Any) -> Any:
@@ -256,12 +256,12 @@ async def test_redis_failing_at_any_moment_loses_nothing(
     assert (await audit(ledger.store.pool)).holds
 
 
-async def test_an_emptied_redis_is_joined_again(ledger: Ledger) -> None:
+async def test_an_emptied_redis_is_joined_again(ledger: Ledger, one_or_cluster: EmbeddedValkey | ValkeyCluster) -> None:
     wallet = await ledger.wallet()
     async with ledger.writing(LedgerWriter(ledger.redis, ledger.store, 0, "one")):
         await settle(ledger.redis, settled(wallet, 1))
         await until(lambda: ledger.balance_is(wallet, 10 * USD - 1))
-        await ledger.redis.flushall()
+        await emptied(one_or_cluster)
         await settle(ledger.redis, settled(wallet, 2))
         await until(lambda: ledger.balance_is(wallet, 10 * USD - 3))
 

@@ -69,6 +69,7 @@ EXCEPTIONS: dict[str, Instead] = {
     "ledger/posting.py": Instead(SQL, "tests/integration/test_posting.py"),
     "ledger/process.py": Instead("only starts writers and mirror", "tests/integration/test_ledger_process.py"),
     "ledger/redis_store.py": Instead(SCRIPTS, "tests/integration/test_redis_store.py"),
+    "ledger/shards.py": Instead("speaks to Redis", "tests/integration/test_shards.py"),
     "ledger/stream.py": Instead("speaks to a Redis Stream", "tests/integration/test_writer.py"),
     "ledger/writer.py": Instead("between Redis and Postgres", "tests/integration/test_writer.py"),
     "proxy/account_api.py": Instead("only puts parts together", "tests/acceptance/test_account_api.py"),

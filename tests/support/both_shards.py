@@ -17,7 +17,8 @@ from metering.verdict import Outcome
 
 NAMES = range(3)
 KEYS = {n: UUID(int=100 + n) for n in NAMES}
-WALLETS = {n: UUID(int=200 + n) for n in NAMES}
+# All of shard 0, whether there is one shard or five.
+WALLETS = {n: UUID(int=200 + 5 * n) for n in NAMES}
 STREAM, HOLDS, LOOKS = usage_stream(0), holds_key(0), looks_key(0)
 LEASE_MS = 5_000
 MAX_EVENTS = 8
@@ -69,7 +70,7 @@ class Running:
 class Both:
     """One shard of a real server and the model of it; every step is done to both, and then they are compared."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, shards: int = 1) -> None:
         self.redis = redis
         self.model = Model(LEASE_MS, MAX_EVENTS)
         self.outcomes: list[Outcome] = []
@@ -79,7 +80,7 @@ class Both:
         self._settle = script(redis, "settle")
         self._renew = script(redis, "renew")
         self._lapsed = script(redis, "lapsed")
-        self._store = RedisStore(redis)
+        self._store = RedisStore(redis, shards)
 
     async def empty(self) -> None:
         names = [_key(n) for n in NAMES] + [_wallet(n) for n in NAMES]

@@ -21,7 +21,7 @@ AWAY = "redis://127.0.0.1:1/0"
 
 async def main(folder: str, records: list[str]) -> None:
     spool = await Spool.open(Path(folder), max_bytes=1 << 24)
-    settler = Settler(redis_client.connect(AWAY, 1.0), breaker=Breaker(5, 1_000), spool=spool)
+    settler = Settler(redis_client.connect(AWAY, 1.0), breakers=[Breaker(5, 1_000)], spool=spool)
     settler.start()
     settlements = map(Settlement.from_record, map(bytes.fromhex, records))
     assert set(await asyncio.gather(*map(settler.settle, settlements))) == {None}

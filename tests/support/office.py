@@ -14,8 +14,6 @@ from uuid import UUID, uuid4
 
 import asyncpg
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ConstantBackoff
 
 from accounts.key_format import KeyFormat
 from accounts.keys import Keys, NewKey
@@ -23,15 +21,14 @@ from accounts.wallets import Wallets
 from ledger.audit import audit
 from ledger.balances import StateMirror
 from ledger.postgres import Store
-from ledger.redis_schema import holds_key, usage_stream
+from ledger.redis_schema import holds_key, shard_of, usage_stream, wallet_key
 from ledger.redis_store import RedisStore
 from runtime.postgres import Pool, create_pool
+from runtime.redis_cluster import primaries_of
 from tests.support.ledger import USD, left_on_stream, until
-from tests.support.program import GONE, IMPATIENT, MISTRUSTED, OUTPUT_ONLY, TINY
+from tests.support.program import GONE, IMPATIENT, MISTRUSTED, OUTPUT_ONLY, TINY, Program
 
 BCRYPT_COST = 4
-_AGAIN = 20
-_AGAIN_AFTER_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -80,11 +77,12 @@ async def set_prices(database_url: str) -> None:
 
 
 class Office:
-    def __init__(self, pool: Pool, redis: Redis, database_url: str) -> None:
+    def __init__(self, pool: Pool, redis: Redis, database_url: str, shards: int = 1) -> None:
         self.pool = pool
         self.redis = redis
+        self.shards = shards
         self.store = Store(pool)
-        mirror = StateMirror(RedisStore(redis), self.store, database_url)
+        mirror = StateMirror(RedisStore(redis, shards), self.store, database_url)
         self.keys = Keys(pool, mirror, KeyFormat(), BCRYPT_COST)
         self.wallets = Wallets(self.store, mirror)
 
@@ -95,9 +93,10 @@ class Office:
         rpm: int = 100_000,
         rpd: int = 1_000_000,
         expires_at: datetime | None = None,
+        user_id: UUID | None = None,
     ) -> Customer:
-        """A new user with that much money and a key."""
-        user_id = uuid4()
+        """A new user, or the one named, with that much money and a key."""
+        user_id = user_id or uuid4()
         if start_nanos:
             await self.wallets.give_bonus(user_id, start_nanos, "to start with", "a test")
         wallet = await self.store.ensure_wallet(user_id)
@@ -152,16 +151,20 @@ class Office:
 
     async def cached(self, customer: Customer) -> dict[str, int]:
         """What Redis says is held and unposted of this customer's money."""
-        held, unposted = await self.redis.hmget(f"fb:{{0}}:wallet:{customer.wallet_id}", ["held", "unposted"])
+        held, unposted = await self.redis.hmget(self._wallet(customer), ["held", "unposted"])
         return {"held": int(held or 0), "unposted": int(unposted or 0)}
 
     async def available_nanos(self, customer: Customer) -> int:
         """What Redis would let this customer spend."""
-        found = await self.redis.hmget(
-            f"fb:{{0}}:wallet:{customer.wallet_id}", ["balance", "overdraft", "held", "unposted"]
-        )
+        found = await self.redis.hmget(self._wallet(customer), ["balance", "overdraft", "held", "unposted"])
         balance, overdraft, held, unposted = (int(value or 0) for value in found)
         return balance + overdraft - held - unposted
+
+    def shard(self, customer: Customer) -> int:
+        return shard_of(customer.wallet_id, self.shards)
+
+    def _wallet(self, customer: Customer) -> str:
+        return wallet_key(self.shard(customer), customer.wallet_id)
 
     async def settled(self) -> None:
         """Waits until nothing is held, and all that was settled is posted; then looks whether the books hold.
@@ -176,19 +179,22 @@ class Office:
         assert report.holds, report.violations
 
     async def _is_quiet(self) -> bool:
-        if await self.redis.hlen(holds_key(0)):
+        are_quiet = all([await self._is_quiet_in(shard) for shard in range(self.shards)])
+        return are_quiet and not await self._open_wallets()
+
+    async def _is_quiet_in(self, shard: int) -> bool:
+        if await self.redis.hlen(holds_key(shard)):
             return False
         # a stream that was never written to is not there before the ledger asks for it
-        if await self.redis.exists(usage_stream(0)) and await left_on_stream(self.redis) != (0, 0):
-            return False
-        return not await self._open_wallets()
+        return not await self.redis.exists(usage_stream(shard)) or await left_on_stream(self.redis, shard) == (0, 0)
 
     async def _open_wallets(self) -> list[bytes]:
         found = []
-        async for name in self.redis.scan_iter("fb:*:wallet:*"):
-            held, unposted = await self.redis.hmget(name, ["held", "unposted"])
-            if (int(held or 0), int(unposted or 0)) != (0, 0):
-                found.append(name)
+        for node in await primaries_of(self.redis):
+            async for name in node.scan_iter("fb:*:wallet:*"):
+                held, unposted = await node.hmget(name, ["held", "unposted"])
+                if (int(held or 0), int(unposted or 0)) != (0, 0):
+                    found.append(name)
         return found
 
 
@@ -208,12 +214,17 @@ def usage_row(record: asyncpg.Record) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def open_office(database_url: str, redis_url: str) -> AsyncIterator[Office]:
+async def open_office(program: Program) -> AsyncIterator[Office]:
+    async with open_books(program.database_url, program.connect_redis(), program.shards) as office:
+        yield office
+
+
+@asynccontextmanager
+async def open_books(database_url: str, redis: Redis, shards: int = 1) -> AsyncIterator[Office]:
+    """Over servers of somebody else's; `redis` is closed with it."""
     pool = await create_pool(database_url)
-    # a server that a test has started again has forgotten its connections
-    redis = Redis.from_url(redis_url, retry=Retry(ConstantBackoff(_AGAIN_AFTER_S), _AGAIN))
     try:
-        yield Office(pool, redis, database_url)
+        yield Office(pool, redis, database_url, shards)
     finally:
         await redis.aclose()
         await pool.close()

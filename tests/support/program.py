@@ -15,9 +15,13 @@ from typing import Any
 
 import yaml
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
 
 from ledger.redis_schema import usage_stream
+from proxy.backends import connect_redis
 from runtime.processes import Child, start_child
+from runtime.settings import RedisServer
 from tests.support.ledger import until as until_asked
 from tests.support.waiting import UNTIL_TIMEOUT_S, read, until
 
@@ -37,6 +41,9 @@ GONE = "gone"
 MISTRUSTED = "mistrusted"
 MODELS = (TINY, OUTPUT_ONLY, UNPRICED, IMPATIENT, GONE, MISTRUSTED)
 PATIENCE_S = 0.5
+_AGAIN = 20
+_AGAIN_AFTER_S = 0.1
+_CLUSTER_TIMEOUT_S = 5.0
 
 _SIMULATE = """
 import sys
@@ -67,7 +74,7 @@ class Program:
         self.config = folder / "config.yaml"
         self.spool = folder / "spool"
         self.children: list[Child] = []
-        self._sections = dict(sections or {})
+        self.sections = dict(sections or {})
         self._numbers = itertools.count()
         self._closed_port = socket.socket()
         self._closed_port.bind(("127.0.0.1", 0))  # and nobody listens
@@ -75,6 +82,17 @@ class Program:
         self.proxy: Child | None = None
         self.base_url = ""
         self.upstream_url = self._refusing_url()
+
+    @property
+    def shards(self) -> int:
+        return int(self.sections.get("redis", {}).get("shards", 1))
+
+    def connect_redis(self) -> Redis:
+        """A client of what it keeps its limits in; a server that was started again has forgotten its connections."""
+        section = self.sections.get("redis", {})
+        if section.get("cluster"):
+            return connect_redis(RedisServer.model_validate({"url": self.redis_url, **section}), _CLUSTER_TIMEOUT_S)
+        return Redis.from_url(self.redis_url, retry=Retry(ConstantBackoff(_AGAIN_AFTER_S), _AGAIN))
 
     async def start(self) -> None:
         """The LLM server first, the others together; returns when the proxy serves and the ledger works."""
@@ -86,7 +104,7 @@ class Program:
 
     def write_config(self) -> None:
         """For what needs the configuration and no running program."""
-        self._write_config(self.config, self._sections)
+        self._write_config(self.config, self.sections)
 
     def _write_config(self, path: Path, sections: Mapping[str, Any]) -> Path:
         tree = configuration(self.database_url, self.redis_url, self.upstream_url, self._refusing_url())
@@ -100,13 +118,13 @@ class Program:
         """One more proxy, configured like the first but for these sections; itself and its address."""
         config = self.config
         if sections:
-            config = self._write_config(self.folder / f"config-{next(self._numbers)}.yaml", self._sections | sections)
+            config = self._write_config(self.folder / f"config-{next(self._numbers)}.yaml", self.sections | sections)
         child, log_path = self._start("serve", "--config", str(config))
         return child, await self._address(child, log_path)
 
     async def start_workers(self, count: int, port: int, **listen: Any) -> tuple[Child, str]:
         """Several proxies on one port, and the process that looks after them; `listen` has more settings of it."""
-        sections = self._sections | {"listen": {"port": port} | listen}
+        sections = self.sections | {"listen": {"port": port} | listen}
         config = self._write_config(self.folder / f"config-{next(self._numbers)}.yaml", sections)
         child, log_path = self._start("serve", "--config", str(config), "--workers", str(count))
         await until(lambda: _has(child, log_path, '"event":"serving"', count))
@@ -116,10 +134,10 @@ class Program:
         self.ledger, _ = self._start("ledger", "--config", str(self.config))
         return self.ledger
 
-    async def run_to_end(self, command: str, *options: str) -> tuple[int, str]:
+    async def run_to_end(self, command: str, *options: str, config: Path | None = None) -> tuple[int, str]:
         """One more process, which is expected to end by itself: its exit code, and what it said."""
-        config = () if command == "simulate" else ("--config", str(self.config))
-        child, log_path = self._start(command, *config, *options)
+        given = () if command == "simulate" else ("--config", str(config or self.config))
+        child, log_path = self._start(command, *given, *options)
         async with asyncio.timeout(UNTIL_TIMEOUT_S):
             return await child.wait(), log_path.read_text()
 
@@ -153,11 +171,11 @@ class Program:
 
     async def _ledger_reads(self) -> None:
         """It says nothing when it starts; the stream is there once it has asked for it."""
-        redis = Redis.from_url(self.redis_url)
+        redis = self.connect_redis()
 
         async def is_there() -> bool:
             assert self.ledger is not None and self.ledger.exit_code is None, self.logs()
-            return bool(await redis.exists(usage_stream(0)))
+            return all([await redis.exists(usage_stream(shard)) for shard in range(self.shards)])
 
         try:
             await until_asked(is_there)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any, cast
 from uuid import UUID
 
@@ -55,9 +56,9 @@ class NoLoader:
     async def push_wallets(self, ids: Sequence[UUID]) -> None: ...
 
 
-def limits_over(scripts: Scripts, now_ms: Callable[[], int] = lambda: 0) -> Limits:
+def limits_over(scripts: Scripts, now_ms: Callable[[], int] = lambda: 0, shards: int = 1) -> Limits:
     loader: StateLoader = NoLoader()
-    return Limits(cast(Redis, scripts), loader, clock_ms=now_ms)
+    return Limits(cast(Redis, scripts), loader, shards=shards, clock_ms=now_ms)
 
 
 async def fail(limits: Limits, times: int) -> list[str]:
@@ -132,5 +133,18 @@ async def test_the_one_that_may_try_closes_it_again() -> None:
     assert await fail(limits, 2) == ["ConnectionError", "breaker open"]
     now_ms[0], scripts.is_away = 2_000, False
     assert (await limits.admit(REQUEST)).outcome is Outcome.ADMITTED
+    assert limits.is_available
+    await limits.drain(0)
+
+
+async def test_a_shard_that_is_away_does_not_keep_the_others_from_being_asked() -> None:
+    scripts = Scripts()
+    limits = limits_over(scripts, shards=2)
+    scripts.is_away = True
+    await fail(limits, FAILURES_TO_OPEN + 1)
+    scripts.is_away = False
+    of_the_other = replace(REQUEST, wallet_id=UUID(int=4))
+    assert (await limits.admit(of_the_other)).outcome is Outcome.ADMITTED
+    assert await fail(limits, 1) == ["breaker open"]
     assert limits.is_available
     await limits.drain(0)

@@ -65,7 +65,10 @@ class Rig:
         self.now_ms = 0
         self.script, self.loader, self.answers, self.tasks = Renew(), Loader(), list[bool](), TaskSet()
         redis, clock = cast(Redis, self.script), lambda: self.now_ms
-        self.leases = Leases(redis, self.loader, shards=shards, clock_ms=clock, on_answer=self.answers.append)
+        self.leases = Leases(redis, self.loader, shards=shards, clock_ms=clock, on_answer=self._note)
+
+    def _note(self, shard: int, has_answered: bool) -> None:
+        self.answers.append(has_answered)
 
     def open(self, number: int = 1, held: int = 10, wallet: UUID = WALLET_ID, checkpoint: bytes = b"{}") -> Lease:
         lease = Lease(UUID(int=number), KEY_ID, wallet, held, lambda: checkpoint)

@@ -52,8 +52,8 @@ class Rig:
             await spool.close()
 
     def without_spool(self, spool: Spool | None = None) -> Settler:
-        redis = cast(Redis, self.redis)
-        return Settler(redis, breaker=self.breaker, shards=self._shards, spool=spool, clock_ms=lambda: 0)
+        redis, breakers = cast(Redis, self.redis), [self.breaker] * self._shards
+        return Settler(redis, breakers=breakers, shards=self._shards, spool=spool, clock_ms=lambda: 0)
 
 
 @pytest.fixture

@@ -104,9 +104,9 @@ class Rig:
         self.verifiers: list[KeyVerifier] = []
         self.verifier = self.another_process()
 
-    def another_process(self) -> KeyVerifier:
+    def another_process(self, *, needs_cache: bool = True) -> KeyVerifier:
         """A verifier with nothing in its memory, on the same servers."""
-        made = KeyVerifier(cast(Redis, self.redis), self.store, FORMAT, PEPPER)
+        made = KeyVerifier(cast(Redis, self.redis), self.store, FORMAT, PEPPER, needs_cache=needs_cache)
         self.verifiers.append(made)
         return made
 
@@ -323,3 +323,15 @@ async def test_closing_ends_look_ups_under_way(rig: Rig) -> None:
     await rig.verifier.close()
     with pytest.raises(asyncio.CancelledError):
         await caller
+
+
+@pytest.mark.parametrize("error", [RedisGone("gone"), RedisSlow("slow")])
+async def test_of_a_cluster_the_node_that_keeps_the_name_may_be_away(rig: Rig, error: Exception) -> None:
+    """Whether the node of the wallet is, admission finds out."""
+    rig.redis.error = error
+    verifier = rig.another_process(needs_cache=False)
+    assert await verifier.verify(RIGHT) == WHO
+    assert (len(rig.store.queries), rig.bcrypt.calls, rig.redis.kept) == (1, 1, {})
+    rig.redis.error = None
+    assert await rig.another_process(needs_cache=False).verify(RIGHT) == WHO
+    assert len(rig.redis.kept) == 1

@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from redis.asyncio.connection import AbstractConnection, Connection
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
 from redis.exceptions import ConnectionError as RedisGone
 
-from proxy.redis_client import connect
+from proxy.redis_client import connect, connect_cluster
 
 
 async def test_every_wait_is_bounded() -> None:
@@ -47,4 +47,27 @@ async def test_a_socket_that_uvloop_finds_closed_is_redis_being_away(monkeypatch
     connection = make()
     with pytest.raises(RedisGone, match="closed"):
         await connection.send_packed_command(b"PING")
+    await client.aclose()
+
+
+async def test_who_waits_for_events_has_connections_for_that() -> None:
+    client = connect("redis://127.0.0.1:1/0?socket_timeout=7", timeout_s=0.25, waiting=5)
+    assert client.connection_pool.max_connections == 21
+    assert client.connection_pool.connection_kwargs["socket_timeout"] == 7  # what the URL says counts
+    await client.aclose()
+
+
+async def test_each_node_of_a_cluster_is_reached_as_the_one_in_the_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[tuple[object, ...]] = []
+
+    async def fail(connection: SSLConnection) -> None:
+        assert connection.credential_provider is None
+        tried.append((connection.host, connection.port, connection.username, connection.password))
+        raise RedisGone("gone")
+
+    monkeypatch.setattr(SSLConnection, "_connect", fail)
+    client = connect_cluster("rediss://me:secret@h:7000?ssl_ca_certs=/ca", [("i", 7001), ("h", 7000)], 0.25)
+    with pytest.raises(RedisGone):
+        await client.ping()
+    assert set(tried) == {("h", 7000, "me", "secret"), ("i", 7001, "me", "secret")} and len(tried) == 2
     await client.aclose()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from runtime.settings import Listen, SpoolFolder
+from runtime.settings import Listen, RedisServer, SpoolFolder
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,27 @@ def test_the_spool_is_where_the_process_was_started_unless_said() -> None:
 def test_a_bound_that_is_none_is_refused(max_bytes: object) -> None:
     with pytest.raises(ValidationError):
         SpoolFolder.model_validate({"max_bytes": max_bytes})
+
+
+@pytest.mark.parametrize("given", [["10.0.0.7:6379", "[2001:db8::1]:7000"], "10.0.0.7:6379, [2001:db8::1]:7000"])
+def test_a_cluster_has_nodes_to_begin_with(given: object) -> None:
+    server = RedisServer.model_validate({"url": "rediss://h", "cluster": True, "nodes": given, "shards": 12})
+    assert server.nodes == (("10.0.0.7", 6379), ("2001:db8::1", 7000))
+    assert RedisServer.model_validate({"url": "redis://h/0", "cluster": True}).nodes == ()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"nodes": ["h:1"]},
+        {"cluster": True, "url": "unix:///redis.sock"},
+        {"cluster": True, "url": "redis://h/3"},
+        *({"cluster": True, "nodes": [node]} for node in ("h", ":1", "h:", "h:x", "h:0", "h:70000")),
+        {"cluster": True, "nodes": 7},
+        {"shards": 0},
+        {"shards": 257},
+    ],
+)
+def test_what_cannot_be_a_cluster_is_refused(given: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        RedisServer.model_validate({"url": "redis://h"} | given)
