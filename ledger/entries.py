@@ -58,7 +58,7 @@ class UsageEntry:
     """One admitted request, finished: what was used, what it costs, why it ended.
 
     `request_id` is the idempotency key and carries the time (UUID version 7).
-    `cost_nanos` is usage times price. What is really taken may be less (see `SettledEntry.charge_nanos`).
+    `cost_nanos` is usage times price. What is really taken may be less: as much as the wallet has when it is posted.
     Token buckets are disjoint: `input_tokens` excludes cached and audio ones, `output_tokens` reasoning and audio ones.
     """
 
@@ -131,7 +131,8 @@ class UsageEntry:
 class SettledEntry:
     """A usage entry as settlement put it on the Stream.
 
-    `charge_nanos` <= `entry.cost_nanos`: never more than the hold plus what the wallet still had.
+    `charge_nanos` <= `entry.cost_nanos`: as much of it as Redis knew the hold or the wallet to have. What is collected
+    is decided when it is posted, by what the wallet has in Postgres.
     It was added to the wallet's *unposted* money when the event was added and leaves it at acknowledgement.
     """
 

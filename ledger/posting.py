@@ -5,6 +5,9 @@ that other writers committed for these wallets, does the whole batch. The reques
 same entries again, at once or later, changes nothing. Only a request that was `recovered` is not final: its true
 settlement corrects it, in a second statement that is asked for where some request was known before.
 
+What is collected is the cost, as far as the wallet has it then. Not the charge that settlement noted in Redis: that is
+too small where a request was settled twice, or recovered and settled, or Redis knew less than Postgres.
+
 An entry that Postgres refuses does not stop the others: the batch is halved until the bad one is alone.
 """
 
@@ -19,7 +22,7 @@ import orjson
 import structlog
 
 from ledger import rows
-from ledger.corrections import CORRECT_USAGE, is_recovered, without_superseded
+from ledger.corrections import CORRECT_USAGE, without_superseded
 from ledger.dead_letters import payload_of
 from ledger.entries import RECOVERED, SettledEntry, WalletState
 from runtime.ids import time_of_ms
@@ -125,10 +128,7 @@ async def _post_payable(connection: Connection, entries: Sequence[SettledEntry])
     posted: int = await connection.fetchval(_QUERIES["post_usage"], *_columns(current))
     if posted == len(entries):
         return posted, 0  # as nearly always: every request was new
-    late = [settled for settled in entries if not is_recovered(settled)]
-    if not late:
-        return posted, 0
-    corrected: int = await connection.fetchval(CORRECT_USAGE, *_columns(late), RECOVERED)
+    corrected: int = await connection.fetchval(CORRECT_USAGE, *_columns(current), RECOVERED)
     return posted, corrected
 
 
@@ -173,7 +173,7 @@ def _row(settled: SettledEntry) -> tuple[Any, ...]:
         entry.input_tokens, entry.cached_input_tokens, entry.cache_write_tokens,
         entry.output_tokens, entry.reasoning_tokens, entry.audio_input_tokens, entry.audio_output_tokens,
         entry.images, entry.audio_ms,
-        entry.cost_nanos, settled.charge_nanos, entry.usage_source, storable(entry.end_reason)[:NAME_LENGTH],
+        entry.cost_nanos, entry.usage_source, storable(entry.end_reason)[:NAME_LENGTH],
         entry.status_code, entry.response_time_ms,
         None if entry.error_message is None else storable(entry.error_message)[:MESSAGE_LENGTH],
         _metadata_json(entry.metadata),

@@ -106,12 +106,13 @@ async def test_what_a_wallet_cannot_pay_is_uncollected_and_it_never_goes_below_i
     assert (await audit(store.pool)).holds
 
 
-async def test_a_charge_below_the_cost_leaves_the_rest_uncollected(store: Store) -> None:
-    wallet = await funded_wallet(store, USD)
-    entry = settled(wallet, 100, charge=30)
-    await store.post([entry])
-    assert from_decimal((await usage_row(store, entry))["uncollected"]) == 70
-    assert (await state(store, wallet)).balance_nanos == USD - 30
+async def test_what_the_wallet_has_is_collected_whatever_redis_thought_that_it_had(store: Store) -> None:
+    wallet = await funded_wallet(store, 150)
+    entries = [settled(wallet, 100, charge=30, request_id=new_request_id(wall_ms() + n)) for n in range(2)]
+    for entry in entries:
+        await store.post([entry])
+    assert [from_decimal((await usage_row(store, entry))["uncollected"]) for entry in entries] == [0, 50]
+    assert (await state(store, wallet)).balance_nanos == 0
 
 
 def bad_entries(wallet: WalletState) -> list[SettledEntry]:
@@ -121,7 +122,6 @@ def bad_entries(wallet: WalletState) -> list[SettledEntry]:
         settled(wallet, user_id=uuid4()),
         settled(wallet, input_tokens=-1),
         settled(wallet, input_tokens=2**63),
-        settled(wallet, 10, charge=11),
         settled(wallet, response_time_ms=2**40),
         settled(wallet, usage_source="guessed"),
     ]
