@@ -18,7 +18,7 @@ from metering.scripts import source_of
 from metering.verdict import Outcome
 from runtime.clock import wall_ms
 from runtime.embedded.valkey import EmbeddedValkey
-from tests.support.both_shards import NAMES, Asked, Both, Ended, Running
+from tests.support.both_shards import LEASE_MS, MAX_EVENTS, NAMES, Asked, Both, Ended, Running
 
 T = TypeVar("T")
 
@@ -362,3 +362,294 @@ def test_money_as_large_as_it_may_be_is_exact(both_runner: tuple[asyncio.Runner,
         ],
     )
     assert [charge for _, _, charge in both.model.events] == [odd - 2, 2, 0]
+
+
+# Holds that fit, leases, and what becomes of a request whose proxy is gone: by hand, one after the other.
+
+
+def charges(both: Both) -> list[tuple[str, int]]:
+    return [(request, charge) for request, _, charge in both.model.events]
+
+
+def holds(both: Both) -> dict[str, int]:
+    return {request: hold.nanos for request, hold in both.model.holds.items()}
+
+
+@pytest.mark.parametrize(
+    ("limits", "spent", "held"),
+    [
+        (NO_LIMITS, NOTHING_SPENT, 100),
+        (KeyLimits(max_concurrent_requests=1), NOTHING_SPENT, 100),
+        (KeyLimits(budget_day_nanos=60), NOTHING_SPENT, 60),
+        (KeyLimits(budget_month_nanos=60), NOTHING_SPENT, 60),
+        (KeyLimits(budget_total_nanos=60), NOTHING_SPENT, 60),
+        (KeyLimits(None, None, 60, 50, 70), NOTHING_SPENT, 50),
+        (KeyLimits(budget_day_nanos=500), NOTHING_SPENT, 100),
+        (KeyLimits(None, None, 60, 60, 60), KeySpent(TODAY, month_of(TODAY), 1, 2, 3), 57),
+        (KeyLimits(None, None, 60, 60, 60), KeySpent(TODAY - 1, month_of(TODAY), 59, 2, 3), 57),
+    ],
+)
+def test_a_hold_is_lowered_to_what_wallet_and_budgets_have(
+    both_runner: tuple[asyncio.Runner, Redis], limits: KeyLimits, spent: KeySpent, held: int
+) -> None:
+    both = play(
+        both_runner,
+        [
+            ("put_wallet", (0, 100, 0, 1)),
+            ("put_key", (0, True, 0, 60, 60, 1, False, "", limits, spent)),
+            ("admit", ([Asked(0, hold=900, least=held + 1)],)),
+            ("admit", ([Asked(0, hold=900, least=held)],)),
+        ],
+    )
+    assert both.outcomes[0] in (Outcome.NO_FUNDS, *range(Outcome.OVER_BUDGET_DAY, Outcome.NO_FUNDS))
+    assert (both.outcomes[1], holds(both)) == (Outcome.ADMITTED, {"0": held})
+    assert both.model.wallets["0"].held == held
+
+
+def test_what_the_least_cannot_have_is_refused_and_takes_nothing(both_runner: tuple[asyncio.Runner, Redis]) -> None:
+    both = play(
+        both_runner,
+        [
+            *with_limits(KeyLimits(budget_day_nanos=60)),
+            ("put_wallet", (0, 50, 5, 2)),
+            ("admit", ([Asked(0, hold=900, least=61), Asked(1, hold=900, least=56), Asked(2, hold=900)],)),
+            ("admit", ([Asked(3, hold=54, least=1), Asked(4, hold=900, least=2), Asked(5, hold=900, least=0)],)),
+        ],
+    )
+    assert both.outcomes == [
+        Outcome.OVER_BUDGET_DAY, Outcome.NO_FUNDS, Outcome.OVER_BUDGET_DAY,
+        Outcome.ADMITTED, Outcome.NO_FUNDS, Outcome.ADMITTED,
+    ]  # fmt: skip
+    assert holds(both) == {"3": 54, "5": 1}
+
+
+def test_more_is_held_as_far_as_the_wallet_has_it(both_runner: tuple[asyncio.Runner, Redis]) -> None:
+    both = play(
+        both_runner,
+        [
+            *known,
+            ("admit", ([Asked(0, hold=60), Asked(1, hold=40)],)),
+            ("renew", ([Running(0, believed=60, wanted=30)],)),
+            ("renew", ([Running(1, believed=40, wanted=90), Running(0, believed=90, wanted=1)],)),
+            ("settle", ([Ended(1, cost=7)],)),
+            ("renew", ([Running(0, believed=90, wanted=20)],)),
+        ],
+    )
+    assert (holds(both), both.model.wallets["0"].available) == ({"0": 110}, 150 - 110 - 7)
+
+
+def test_more_is_held_as_far_as_the_budgets_have_it_and_is_given_back_whole(
+    both_runner: tuple[asyncio.Runner, Redis],
+) -> None:
+    history: list[tuple[str, tuple[Any, ...]]] = [
+        *with_limits(KeyLimits(None, None, 100, 90, 200)),
+        ("admit", ([Asked(0, hold=30), Asked(1, hold=20)],)),
+        ("renew", ([Running(0, believed=30, wanted=25)],)),
+        ("renew", ([Running(0, believed=55, wanted=25)],)),
+        ("renew", ([Running(0, believed=70, wanted=1), Running(1, believed=20, wanted=1)],)),
+    ]
+    both = play(both_runner, history)
+    key = both.model.keys["0"]
+    assert (holds(both), key.open["0"].hold, key.open["1"].hold) == ({"0": 70, "1": 20}, 70, 20)
+    both = play(both_runner, [*history, ("settle", ([Ended(0, cost=41), Ended(1, has_entry=False)],))])
+    key = both.model.keys["0"]
+    assert key.used is not None and (key.used.day_nanos, key.used.month_nanos, key.used.total_nanos) == (41, 41, 41)
+    assert (key.open, both.model.wallets["0"].held) == ({}, 0)
+
+
+def test_what_is_held_more_counts_on_the_day_of_the_request(both_runner: tuple[asyncio.Runner, Redis]) -> None:
+    both = play(
+        both_runner,
+        [
+            *with_limits(
+                KeyLimits(budget_day_nanos=100, budget_total_nanos=200), KeySpent(TODAY + 1, month_of(TODAY), 0, 0, 0)
+            ),
+            ("admit", ([Asked(0, hold=30)],)),
+            ("let_days_pass", (0, 2, 0)),
+            ("admit", ([Asked(1, hold=60)],)),
+            ("renew", ([Running(0, believed=30, wanted=60)],)),
+        ],
+    )
+    used = both.model.keys["0"].used
+    assert used is not None and (used.day_nanos, used.total_nanos) == (60, 30 + 60 + 40)
+
+
+def test_what_was_admitted_before_its_key_had_a_budget_is_extended_without_it(
+    both_runner: tuple[asyncio.Runner, Redis],
+) -> None:
+    both = play(
+        both_runner,
+        [
+            *with_limits(KeyLimits(max_concurrent_requests=5)),
+            ("admit", ([Asked(0, hold=30)],)),
+            ("put_key", (0, True, 0, 60, 60, 2, False, "", KeyLimits(budget_day_nanos=10))),
+            ("renew", ([Running(0, believed=30, wanted=30)],)),
+        ],
+    )
+    used = both.model.keys["0"].used
+    assert holds(both) == {"0": 60} and used is not None and used.day_nanos == 0
+
+
+def test_a_hold_that_was_lost_is_placed_again_as_far_as_there_is(both_runner: tuple[asyncio.Runner, Redis]) -> None:
+    both = play(
+        both_runner,
+        [
+            ("renew", ([Running(0, believed=60, wanted=5, checkpoint="so far")],)),
+            *known,
+            ("renew", ([Running(0, believed=60, wanted=5, checkpoint="so far"), Running(1, believed=200)],)),
+            ("renew", ([Running(2, believed=10)],)),
+        ],
+    )
+    assert holds(both) == {"0": 65, "1": 85, "2": 0}
+    assert both.model.holds["0"].checkpoint == "so far"
+    assert both.model.wallets["0"].available == 0
+
+
+def test_a_checkpoint_stays_until_there_is_a_newer_one(both_runner: tuple[asyncio.Runner, Redis]) -> None:
+    history: list[tuple[str, tuple[Any, ...]]] = [*known, ("admit", ([Asked(0, hold=60)],))]
+    for told, kept in (("", ""), ("one", "one"), ("", "one"), ("two words", "two words")):
+        history.append(("renew", ([Running(0, believed=60, checkpoint=told)],)))
+        assert play(both_runner, history).model.holds["0"].checkpoint == kept
+
+
+def test_what_is_held_can_always_be_charged(both_runner: tuple[asyncio.Runner, Redis]) -> None:
+    """Between the posting of a charge and its acknowledgement the wallet seems to have less than it has."""
+    both = play(
+        both_runner,
+        [
+            *known,
+            ("put_wallet", (0, 3, 0, 2)),
+            ("admit", ([Asked(0, hold=1), Asked(1, hold=2)],)),
+            ("settle", ([Ended(0, cost=1)],)),
+            ("put_wallet", (0, 2, 0, 3)),
+            ("settle", ([Ended(1, cost=2)],)),
+            ("acknowledge", (2, 0)),
+        ],
+    )
+    assert play(both_runner, [*known, ("settle", ([Ended(1, cost=200)],))]).model.events == [("1", "0", 150)]
+    assert both.model.wallets["0"].available == 0
+    assert (both.model.wallets["0"].balance, both.model.wallets["0"].unposted) == (0, 0)
+
+
+def test_what_was_extended_can_be_charged_too(both_runner: tuple[asyncio.Runner, Redis]) -> None:
+    both = play(
+        both_runner,
+        [
+            *known,
+            ("admit", ([Asked(0, hold=10)],)),
+            ("renew", ([Running(0, believed=10, wanted=140)],)),
+            ("put_wallet", (0, -500, 0, 2)),
+            ("settle", ([Ended(0, cost=151), Ended(1, cost=1)],)),
+        ],
+    )
+    assert charges(both) == [("0", 150), ("1", 0)]
+
+
+def test_what_lapsed_is_settled_as_it_was_seen_and_once(both_runner: tuple[asyncio.Runner, Redis]) -> None:
+    both = play(
+        both_runner,
+        [
+            *limited,
+            ("admit", ([Asked(0, hold=50)],)),
+            ("renew", ([Running(0, believed=50, checkpoint="so far")],)),
+            ("settle", ([Ended(0, cost=9, lapsed_ms=0), Ended(1, cost=9, lapsed_ms=0)],)),
+            ("lapse", (0,)),
+            ("look", ()),
+            ("settle", ([Ended(0, cost=9, lapsed_ms=0), Ended(0, cost=9, lapsed_ms=0)],)),
+            ("look", ()),
+        ],
+    )
+    assert (charges(both), holds(both), both.model.keys["0"].open) == ([("0", 9)], {}, {})
+
+
+def test_what_was_renewed_since_it_was_seen_is_not_settled_though_it_lapsed_again(
+    both_runner: tuple[asyncio.Runner, Redis],
+) -> None:
+    both = play(
+        both_runner,
+        [
+            *known,
+            ("admit", ([Asked(0, hold=50)],)),
+            ("renew", ([Running(0, believed=50, checkpoint="one")],)),
+            ("lapse", (0, True, 17)),
+            ("renew", ([Running(0, believed=50, checkpoint="two")],)),
+            ("settle", ([Ended(0, cost=9, lapsed_ms=17)],)),
+            ("lapse", (0, True, 18)),
+            ("settle", ([Ended(0, cost=9, lapsed_ms=17)],)),
+        ],
+    )
+    assert (charges(both), both.model.holds["0"].checkpoint) == ([], "two")
+
+
+def test_what_was_recovered_goes_on_and_is_settled_truly(both_runner: tuple[asyncio.Runner, Redis]) -> None:
+    """Its proxy was only late. Both events are posted, and each takes off again what it added."""
+    both = play(
+        both_runner,
+        [
+            *known,
+            ("admit", ([Asked(0, hold=50)],)),
+            ("lapse", (0,)),
+            ("settle", ([Ended(0, cost=20, lapsed_ms=0)],)),
+            ("renew", ([Running(0, believed=50, wanted=10, checkpoint="later")],)),
+            ("settle", ([Ended(0, cost=55)],)),
+        ],
+    )
+    assert (charges(both), both.model.wallets["0"].unposted, holds(both)) == ([("0", 20), ("0", 55)], 75, {})
+
+
+def test_after_a_pause_those_who_renew_get_the_time_of_a_lease(both_runner: tuple[asyncio.Runner, Redis]) -> None:
+    both = play(
+        both_runner,
+        [
+            *known,
+            ("admit", ([Asked(0, hold=50)],)),
+            ("lapse", (0,)),
+            ("look_after", (10, 60_000)),
+            ("look_after", (60_001, 60_000)),
+            # the clock was set back since
+            ("look_after", (-60_000, 60_000)),
+            # and while that time runs
+            ("look_after", (10, 60_000, FAR_FUTURE_MS)),
+            ("look_after", (10, 60_000)),
+        ],
+    )
+    assert both.found == [["0"], [], [], [], ["0"]]
+    assert both.waits_ms[1:3] == [LEASE_MS, LEASE_MS] and both.waits_ms[0] == both.waits_ms[4] == 0
+
+
+def test_a_lease_from_before_the_clock_was_set_back_ends(both_runner: tuple[asyncio.Runner, Redis]) -> None:
+    both = play(
+        both_runner,
+        [
+            *known,
+            ("admit", ([Asked(0, hold=50), Asked(1, hold=50)],)),
+            ("renew", ([Running(0, believed=50, checkpoint="so far")],)),
+            ("lapse", (0, False)),
+            ("look", ()),
+            ("look", ()),
+        ],
+    )
+    assert both.model.holds["0"].expiry_ms < FAR_FUTURE_MS
+    assert (holds(both), both.model.holds["0"].checkpoint) == ({"0": 50, "1": 50}, "so far")
+
+
+def test_while_too_much_waits_to_be_posted_nobody_is_admitted(both_runner: tuple[asyncio.Runner, Redis]) -> None:
+    settled = [Ended(n, cost=1) for n in range(MAX_EVENTS)]
+    both = play(
+        both_runner,
+        [
+            *known,
+            ("put_key", (1, False, 0, 60, 60, 2)),
+            ("settle", (settled,)),
+            ("admit", ([Asked(0, 0, 1, hold=1)],)),
+            ("settle", (settled[:1],)),
+            ("admit", ([Asked(1, 0, 1, hold=1), Asked(2, 1), Asked(3, 0, hold=999)],)),
+            ("renew", ([Running(0, 0, 1, believed=1, wanted=5)],)),
+            ("acknowledge", (1, 100)),
+            ("admit", ([Asked(1, 0, 1, hold=1)],)),
+        ],
+    )
+    assert both.outcomes == [
+        Outcome.ADMITTED, Outcome.BACKLOGGED, Outcome.KEY_REFUSED, Outcome.BACKLOGGED, Outcome.ADMITTED,
+    ]  # fmt: skip
+    assert holds(both) == {"0": 6, "1": 1}, "what runs goes on"

@@ -73,6 +73,8 @@ class Both:
         self.redis = redis
         self.model = Model(LEASE_MS, MAX_EVENTS)
         self.outcomes: list[Outcome] = []
+        self.found: list[list[str]] = []
+        self.waits_ms: list[int] = []
         self._admit = script(redis, "admit")
         self._settle = script(redis, "settle")
         self._renew = script(redis, "renew")
@@ -191,11 +193,11 @@ class Both:
         ]
         assert answers == [-1 if nanos is None else nanos for nanos in held]
 
-    async def lapse(self, request: int, is_lapsed: bool = True) -> None:
+    async def lapse(self, request: int, is_lapsed: bool = True, expiry_ms: int = 0) -> None:
         """Time passes for one hold: its lease is over; or the clock was set back, and it lasts for ever."""
         hold = self.model.holds.get(str(request))
         if hold is not None:
-            late_ms = 0 if is_lapsed else 4_000_000_000_000
+            late_ms = expiry_ms if is_lapsed else 4_000_000_000_000
             self.model.holds[str(request)] = late = replace(hold, expiry_ms=late_ms)
             await self.redis.hset(HOLDS, str(request), _hold_text(late))
 
@@ -206,8 +208,17 @@ class Both:
         await self.redis.hset(LOOKS, "from_ms", 0)
         assert await self._look() == sorted(self.model.lapsed(await self._now_ms()))
 
-    async def _look(self) -> list[str]:
-        cursor, found = await self._lapsed([HOLDS, LOOKS], ["0", 500, LEASE_MS, 1_000_000])
+    async def look_after(self, ms: int, pause_ms: int, from_ms: int = 0) -> None:
+        """What is found when the look before was so long ago; below 0: it was before the clock was set back."""
+        now_ms = await self._now_ms()
+        await self.redis.hset(LOOKS, mapping={"seen_ms": now_ms - ms, "from_ms": from_ms})
+        self.found.append(await self._look(pause_ms))
+        looked: Any = await self.redis.hmget(LOOKS, ["seen_ms", "from_ms"])
+        seen_ms, waits_until_ms = map(int, looked)
+        self.waits_ms.append(max(0, waits_until_ms - seen_ms))
+
+    async def _look(self, pause_ms: int = 1_000_000) -> list[str]:
+        cursor, found = await self._lapsed([HOLDS, LOOKS], ["0", 500, LEASE_MS, pause_ms])
         assert cursor == b"0"
         return sorted(request.decode() for request in found[::2])
 
