@@ -74,7 +74,7 @@ class Funding:
         if relay.is_owed:
             self._consider(relay, funds, relay.tap.progress())
         else:
-            _look_later(relay, funds)
+            relay.look_at_bytes = relay.passed_bytes + funds.plan.step_tokens
 
     def _consider(self, relay: Relay, funds: StreamFunds, progress: Progress) -> None:
         funds.held_nanos = self._lease.held_nanos
@@ -99,22 +99,19 @@ class Funding:
             held_nanos = None
         finally:
             self._is_asking = False
+        progress = relay.tap.progress()
+        tokens = _tokens_of(funds, progress)
         if held_nanos is None:
-            _look_later(relay, funds)
+            # a step later, and not with every chunk
+            relay.look_at_bytes = relay.passed_bytes * (tokens + funds.plan.step_tokens) // max(1, tokens)
             return
         funds.held_nanos = held_nanos
-        progress = relay.tap.progress()
-        if not funds.is_spent(_tokens_of(funds, progress)):
+        if not funds.is_spent(tokens):
             return
         if held_nanos < wanted_nanos:
             relay.cut()
         else:  # it was faster than Redis
             self._consider(relay, funds, progress)
-
-
-def _look_later(relay: Relay, funds: StreamFunds) -> None:
-    """What cannot be said now is not asked about with every chunk."""
-    relay.look_at_bytes = relay.passed_bytes + funds.plan.step_tokens
 
 
 def _tokens_of(funds: StreamFunds, progress: Progress) -> int:
