@@ -74,7 +74,7 @@ class Funding:
         if relay.is_owed:
             self._consider(relay, funds, relay.tap.progress())
         else:
-            _look_later(relay, funds)
+            relay.look_at_bytes = relay.passed_bytes + funds.plan.step_tokens
 
     def _consider(self, relay: Relay, funds: StreamFunds, progress: Progress) -> None:
         funds.held_nanos = self._lease.held_nanos
@@ -123,8 +123,9 @@ class Funding:
 
 
 def _look_later(relay: Relay, funds: StreamFunds) -> None:
-    """What cannot be said now is not asked about with every chunk."""
-    relay.look_at_bytes = relay.passed_bytes + funds.plan.step_tokens
+    """Nobody knows if there is more: asked a step later, and not with every chunk."""
+    tokens = max(1, _tokens_of(funds, relay.tap.progress()))
+    relay.look_at_bytes = relay.passed_bytes * (tokens + funds.plan.step_tokens) // tokens
 
 
 def _tokens_of(funds: StreamFunds, progress: Progress) -> int:

@@ -472,8 +472,9 @@ def test_what_is_held_more_counts_on_the_day_of_the_request(both_runner: tuple[a
     both = play(
         both_runner,
         [
-            *with_limits(KeyLimits(budget_day_nanos=100, budget_total_nanos=200)),
-            ("let_days_pass", (0, -1, 0)),
+            *with_limits(
+                KeyLimits(budget_day_nanos=100, budget_total_nanos=200), KeySpent(TODAY + 1, month_of(TODAY), 0, 0, 0)
+            ),
             ("admit", ([Asked(0, hold=30)],)),
             ("let_days_pass", (0, 2, 0)),
             ("admit", ([Asked(1, hold=60)],)),

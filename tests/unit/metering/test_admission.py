@@ -12,7 +12,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from metering.admission import Admission, Limits, LimitsUnavailable, StateLoader
 from metering.bucket import DAY_MS, MINUTE_MS, Bucket
+from metering.leases import Lease
+from metering.settlements import Settlement
 from metering.verdict import Outcome
+from runtime.tasks import TaskSet
+from tests.support.waiting import until
 
 REQUEST = Admission(UUID(int=1), UUID(int=2), UUID(int=3), 10)
 FAILURES_TO_OPEN = 5
@@ -20,15 +24,19 @@ Script = Callable[[list[str], list[Any]], Awaitable[list[Any]]]
 
 
 class Scripts:
-    """A client whose admissions succeed or fail as told, and whose settlements never come back."""
+    """A client whose admissions succeed or fail as told; settlements and renewals come back when they may."""
 
     def __init__(self) -> None:
         self.is_away = False
         self.admissions = 0
         self.policies_read = 0
+        self.settled: list[bytes] = []
+        self.may_settle, self.may_renew = asyncio.Event(), asyncio.Event()
         self.answer: list[int] = [Outcome.ADMITTED, 5, 4 * MINUTE_MS, 9, 8 * DAY_MS, 990, 10]
 
     def register_script(self, source: str) -> Script:
+        if "local function renew(" in source:
+            return self._renew
         return self._admit if "local function admit(" in source else self._settle
 
     async def _admit(self, keys: list[str], args: list[Any]) -> list[Any]:
@@ -47,8 +55,13 @@ class Scripts:
         return [[None, None]]
 
     async def _settle(self, keys: list[str], args: list[Any]) -> list[Any]:
-        await asyncio.Event().wait()
-        raise AssertionError
+        self.settled += args[::5]
+        await self.may_settle.wait()
+        return [0] * (len(args) // 5)
+
+    async def _renew(self, keys: list[str], args: list[Any]) -> list[Any]:
+        await self.may_renew.wait()
+        return args[2::4]
 
 
 class NoLoader:
@@ -146,5 +159,64 @@ async def test_a_shard_that_is_away_does_not_keep_the_others_from_being_asked() 
     of_the_other = replace(REQUEST, wallet_id=UUID(int=4))
     assert (await limits.admit(of_the_other)).outcome is Outcome.ADMITTED
     assert await fail(limits, 1) == ["breaker open"]
+    assert limits.is_available
+    await limits.drain(0)
+
+
+def settlement_of(request: Admission) -> Settlement:
+    return Settlement(request.request_id, request.key_id, request.wallet_id, 5, b"{}")
+
+
+def open_lease(limits: Limits) -> Lease:
+    lease = Lease(REQUEST.request_id, REQUEST.key_id, REQUEST.wallet_id, 10, lambda: b"", is_due=True)
+    limits.leases.open(lease)
+    return lease
+
+
+async def test_a_hold_may_be_lowered_and_the_decision_says_to_what() -> None:
+    scripts = Scripts()
+    scripts.answer[6] = 7
+    assert (await limits_over(scripts).admit(replace(REQUEST, least_nanos=1))).held_nanos == 7
+
+
+async def test_a_settlement_is_sent_when_the_renewal_under_way_is_over() -> None:
+    scripts, tasks = Scripts(), TaskSet()
+    limits = limits_over(scripts)
+    scripts.may_settle.set()
+    lease = open_lease(limits)
+    renewing = tasks.spawn(limits.leases.renew_due(), name="renew")
+    await until(lambda: lease.renewal is not None)
+    charge = limits.settle(settlement_of(REQUEST))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert (scripts.settled, charge.done()) == ([], False)
+    scripts.may_renew.set()
+    assert await charge == 0
+    await renewing
+    assert scripts.settled == [REQUEST.request_id.bytes]
+
+
+async def test_what_waits_for_a_renewal_when_all_ends_is_counted_as_lost() -> None:
+    scripts, tasks = Scripts(), TaskSet()
+    limits = limits_over(scripts)
+    lease = open_lease(limits)
+    tasks.spawn(limits.leases.renew_due(), name="renew")
+    await until(lambda: lease.renewal is not None)
+    charge = limits.settle(settlement_of(REQUEST))
+    limits.settle(settlement_of(replace(REQUEST, request_id=UUID(int=9))))
+    await until(lambda: bool(scripts.settled))
+    assert await limits.drain(0) == 2
+    assert charge.cancelled()
+    await tasks.cancel()
+
+
+async def test_a_renewal_that_is_answered_closes_the_breaker_and_one_that_fails_counts() -> None:
+    scripts = Scripts()
+    scripts.is_away = True
+    limits = limits_over(scripts)
+    await fail(limits, FAILURES_TO_OPEN)
+    open_lease(limits)
+    scripts.may_renew.set()
+    await limits.leases.renew_due()
     assert limits.is_available
     await limits.drain(0)

@@ -164,6 +164,7 @@ def play(plan: HoldPlan, chunks: list[tuple[int, int]], wallet: int, delay: int 
 @st.composite
 def streams(draw: st.DrawFn, most_tokens: int) -> list[tuple[int, int]]:
     """Chunks of a server that packs its tokens up to four times tighter at one time than at another."""
+    until = draw(st.integers(0, 300))
     size = draw(st.integers(1, 60))
     chunks: list[tuple[int, int]] = []
     total = 0
@@ -172,7 +173,8 @@ def streams(draw: st.DrawFn, most_tokens: int) -> list[tuple[int, int]]:
     while total < most_tokens and len(chunks) < 3_000:
         tokens = draw(st.integers(1, largest)) if len(chunks) < 40 else largest
         tokens = min(tokens, most_tokens - total)
-        chunks.append((tokens, tokens * packings[len(chunks) % len(packings)]))
+        packing = packings[len(chunks) % len(packings)] if len(chunks) < until else size
+        chunks.append((tokens, tokens * packing))
         total += tokens
     return chunks
 
@@ -181,6 +183,7 @@ PLAN = HoldPlan(Bound(input_tokens=50, output_tokens=2_500), price(), limit=2_50
 A_TOKEN = price().reasoning_nanos_per_1k // 1000
 
 
+@example([(1, 400)] * 100 + [(1, 100)] * 200, 80 * A_TOKEN)
 @given(streams(2_500), st.integers(0, 2_500 * A_TOKEN))
 def test_no_more_is_delivered_than_is_paid_and_a_chunk(chunks: list[tuple[int, int]], wallet: int) -> None:
     played = play(PLAN, chunks, wallet)

@@ -260,12 +260,12 @@ async def test_what_ended_meanwhile_is_not_extended() -> None:
 async def test_a_wallet_that_redis_lost_is_loaded_and_the_hold_placed_with_the_next_renewal() -> None:
     rig = Rig()
     for number in (1, 2):
-        rig.open(number)
+        rig.open(number).is_due = True
     rig.script.answer = lambda held, more: -1
-    await rig.renew_at(RENEW_MS)
+    await rig.renew_at(1)
     assert rig.loader.asked == [WALLET_ID], "once"
     rig.script.answer = lambda held, more: held - 3
-    assert await rig.renew_at(RENEW_MS + 1) == [[1, 2]], "at once, and not a second later"
+    assert await rig.renew_at(2) == [[1, 2]], "at once, and not a second later"
     assert rig.script.calls[1][1][2] == 10, "what it takes itself to hold is asked for again"
 
 
