@@ -186,7 +186,11 @@ class Limits:
 
     async def _settle_after(self, renewal: asyncio.Future[Any], settlement: Settlement) -> int | None:
         await asyncio.wait([renewal])
-        return await self._settler.settle(settlement)
+        try:
+            return await self._settler.settle(settlement)
+        except Overloaded:
+            log.error("settlement_lost", request_id=str(settlement.request_id), cost_nanos=settlement.cost_nanos)
+            return None
 
     def release(self, request: Admission) -> None:
         """Let a hold go without a usage entry: the request never went upstream."""

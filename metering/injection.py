@@ -61,7 +61,7 @@ def outgoing(
     """
     if output_limit is not None:
         names = kind.limits if wire.name == "chat" else wire.limits
-        request = limited(request, output_limit, names, wire.limits_in)
+        request = limited(request, output_limit, names, wire.limits_in, new=kind.new_limit)
     given = request.get("stream_options")
     options: dict[str, Any] = given if isinstance(given, dict) else {}
     asked = _questions(request, options, kind) if may_ask and _is_stream(request, wire.name) else _NO_QUESTIONS

@@ -52,7 +52,7 @@ class Kind:
     """`asks_usage`: a stream reports only if `stream_options.include_usage` says so. `running`: the option
     `continuous_usage_stats` puts a running count on each chunk, and where it `running_alone` also if usage was not
     asked for; `timings`: `timings_per_token` does (llama.cpp's). `limits`: which fields bound the output of a chat, the
-    first one given counts. `null_usage`: formats whose chunks carry `"usage":null` whether asked or not.
+    first one given counts; `new_limit`: the one to set where none is given. `null_usage`: formats whose chunks carry `"usage":null` whether asked or not.
     """
 
     name: KindName
@@ -61,6 +61,7 @@ class Kind:
     running_alone: bool = False
     timings: bool = False
     limits: tuple[str, ...] = BOTH_LIMITS
+    new_limit: str = "max_tokens"
     honours_n: bool = True
     null_usage: frozenset[str] = frozenset()
     on_client_left: OnClientLeft = OnClientLeft.ABORT
@@ -78,8 +79,9 @@ _ROWS = (
     # the two limits are one field to it, which may not come twice
     Kind("tgi", null_usage=frozenset(("chat",)), honours_n=False, tokenize=Tokenize.TGI),
     Kind("trtllm", running=True),
-    Kind("openai"),
-    Kind("azure"),
+    # its reasoning models refuse `max_tokens`; many others know nothing else
+    Kind("openai", new_limit="max_completion_tokens"),
+    Kind("azure", new_limit="max_completion_tokens"),
     Kind("anthropic"),
     # refuses the option (422) and reports without; generates on, and bills, when the client has left
     Kind("mistral", asks_usage=False, on_client_left=OnClientLeft.DRAIN),

@@ -115,11 +115,15 @@ def limit_of(fields: JsonObject, *names: str) -> int | None:
     return next((limit for limit in given if limit is not None), None)
 
 
-def limited(fields: JsonObject, limit: int, names: tuple[str, ...], limits_in: str) -> dict[str, Any]:
-    """The request with this limit, under each of the names that are given, or the first; a lower one stays as it is."""
+def limited(fields: JsonObject, limit: int, names: tuple[str, ...], limits_in: str, *, new: str = "") -> dict[str, Any]:
+    """The request with this limit, under each of the names that are given; a lower one stays as it is.
+
+    Where none is given it is set under `new`, if that is one of them, or the first.
+    """
     inner = fields.get(limits_in) if limits_in else fields
     inner = inner if isinstance(inner, Mapping) else {}
-    given = [name for name in names if inner.get(name) is not None] or names[:1]
+    given = [name for name in names if inner.get(name) is not None]
+    given = given or [new if new in names else names[0]]
     within = {**inner, **{name: _lower(inner.get(name), limit) for name in given}}
     return {**fields, limits_in: within} if limits_in else within
 

@@ -59,6 +59,11 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
 
 
+def patient_redis(url: str) -> Redis:
+    """A server that a test has started again has forgotten its connections."""
+    return Redis.from_url(url, retry=Retry(ConstantBackoff(_AGAIN_AFTER_S), _AGAIN))
+
+
 class Program:
     """Everything of ours between a client and an LLM server; the servers it stands on are handed in.
 
@@ -92,7 +97,7 @@ class Program:
         section = self.sections.get("redis", {})
         if section.get("cluster"):
             return connect_redis(RedisServer.model_validate({"url": self.redis_url, **section}), _CLUSTER_TIMEOUT_S)
-        return Redis.from_url(self.redis_url, retry=Retry(ConstantBackoff(_AGAIN_AFTER_S), _AGAIN))
+        return patient_redis(self.redis_url)
 
     async def start(self) -> None:
         """The LLM server first, the others together; returns when the proxy serves and the ledger works."""

@@ -23,7 +23,7 @@ from tests.support.chaos.parts import Part, Process, Server
 from tests.support.chaos.schedule import Topology
 from tests.support.chaos.visits import ALONG, AT_END, NEVER
 from tests.support.office import Office, open_books
-from tests.support.program import JWT_SECRET, PEPPER, UPSTREAM_KEY
+from tests.support.program import JWT_SECRET, PEPPER, UPSTREAM_KEY, patient_redis
 
 FEE_ONLY = "fee-only"
 _SIMULATE = """
@@ -75,7 +75,7 @@ class Rig:
             if name != "upstream":
                 self._write_config(process)
         self.retarget()
-        self.office = await stack.enter_async_context(open_books(self.postgres.url, Redis.from_url(self.valkey.url)))
+        self.office = await stack.enter_async_context(open_books(self.postgres.url, patient_redis(self.valkey.url)))
         await self.mend()
 
     async def mend(self) -> list[str]:

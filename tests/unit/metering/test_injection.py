@@ -238,6 +238,8 @@ def lowered(raw: bytes, wire: WireFormat = chat.FORMAT, kind: str = "generic") -
         (chat.FORMAT, "openai", {"max_tokens": 900}, {"max_tokens": 50}),
         (chat.FORMAT, "openai", {"max_tokens": None, "max_completion_tokens": 900}, {"max_completion_tokens": 50}),
         (chat.FORMAT, "openai", {}, {"max_completion_tokens": 50}),
+        (chat.FORMAT, "generic", {}, {"max_tokens": 50}),
+        (chat.FORMAT, "mistral", {"max_tokens": None}, {"max_tokens": 50}),
         (chat.FORMAT, "vllm", {"max_tokens": 900, "max_completion_tokens": 900},
          {"max_tokens": 50, "max_completion_tokens": 50}),
         (chat.FORMAT, "tgi", {"max_tokens": 900}, {"max_tokens": 50}),
