@@ -51,8 +51,9 @@ BOTH_LIMITS = ("max_completion_tokens", "max_tokens")
 class Kind:
     """`asks_usage`: a stream reports only if `stream_options.include_usage` says so. `running`: the option
     `continuous_usage_stats` puts a running count on each chunk, and where it `running_alone` also if usage was not
-    asked for; `timings`: `timings_per_token` does (llama.cpp's). `limits`: which fields bound the output of a chat, the
-    first one given counts; `new_limit`: the one to set where none is given. `null_usage`: formats whose chunks carry `"usage":null` whether asked or not.
+    asked for; `timings`: `timings_per_token` does (llama.cpp's). `limits`: which fields bound the output of a chat,
+    the first one given counts; `new_limit`: the one to set where none is given. `null_usage`: formats whose chunks
+    carry `"usage":null` whether asked or not.
     """
 
     name: KindName
