@@ -146,6 +146,14 @@ SELECT NULL::uuid AS wallet_id, NULL::uuid AS request_id, format('event %s: %s',
 FROM farebox_dead_letters
 WHERE created_at >= coalesce($1::timestamptz, '-infinity') AND created_at < coalesce($2::timestamptz, 'infinity')
 
+-- name: redis_was_not_emptied
+-- A shard of Redis that was found empty has lost what requests had used and was not posted by then.
+SELECT NULL::uuid AS wallet_id, NULL::uuid AS request_id,
+    format('shard %s was found empty at %s: what was used and not posted by then is lost', shard, first_seen) AS detail
+FROM farebox_redis_lives
+WHERE NOT is_first AND accepted_at IS NULL
+    AND first_seen >= coalesce($1::timestamptz, '-infinity') AND first_seen < coalesce($2::timestamptz, 'infinity')
+
 -- name: each_stripe_payment_was_credited_once
 -- A payment's topup is its amount, and what it says went back are its refunds.
 SELECT p.wallet_id, NULL::uuid AS request_id,
