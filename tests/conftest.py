@@ -31,5 +31,5 @@ __all__ = [
 
 load_profile()
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
-    # A shell has what it runs in the background ignore Ctrl-C, and so would every program that tests start and interrupt.
+    # A shell has what it runs in the background ignore Ctrl-C, and so would every program that tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
