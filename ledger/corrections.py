@@ -1,12 +1,12 @@
-"""What becomes of a request that was recovered and truly settled as well.
+"""What becomes of a request that was recovered and is settled again.
 
 A proxy that dies leaves its requests to be settled at their last checkpoint, as `recovered`. It may only have seemed
-dead: then the true settlement comes too, and is what counts. If the other is posted already, it is corrected, once
-(sql/corrections.sql); if both are in one batch, only the true one is posted.
+dead: then the true settlement comes too, and is what counts. Or it went on under a new hold and died later: then a
+second recovery knows of more, and counts more than the first. What is posted already is corrected
+(sql/corrections.sql); of what is in one batch, only what counts most is posted.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from uuid import UUID
 
 from ledger.entries import RECOVERED, SettledEntry
@@ -20,25 +20,21 @@ def is_recovered(settled: SettledEntry) -> bool:
 
 
 def without_superseded(entries: Sequence[SettledEntry]) -> Sequence[SettledEntry]:
-    """The batch without what was recovered and is truly settled in it as well.
+    """The batch with one event for each request: the true one, or else the recovered one with the greatest cost.
 
-    What both were granted pays for the true one: it was settled while the other's charge was taken from the wallet.
+    Where nothing was recovered, the batch as it is.
     """
-    recovered: dict[UUID, SettledEntry] = {}
-    for settled in entries:
-        if is_recovered(settled):
-            recovered.setdefault(settled.entry.request_id, settled)
-    if not recovered:
+    if not any(map(is_recovered, entries)):
         return entries
-    true_ones = {settled.entry.request_id for settled in entries if not is_recovered(settled)} & recovered.keys()
-    return [
-        _granted_both(settled, recovered[settled.entry.request_id])
-        if settled.entry.request_id in true_ones
-        else settled
-        for settled in entries
-        if not (is_recovered(settled) and settled.entry.request_id in true_ones)
-    ]
+    kept: dict[UUID, SettledEntry] = {}
+    for settled in entries:
+        known = kept.get(settled.entry.request_id)
+        if known is None or _supersedes(settled, known):
+            kept[settled.entry.request_id] = settled
+    return list(kept.values())
 
 
-def _granted_both(true: SettledEntry, recovered: SettledEntry) -> SettledEntry:
-    return replace(true, charge_nanos=min(true.entry.cost_nanos, true.charge_nanos + recovered.charge_nanos))
+def _supersedes(settled: SettledEntry, known: SettledEntry) -> bool:
+    if not is_recovered(known):
+        return False
+    return not is_recovered(settled) or settled.entry.cost_nanos > known.entry.cost_nanos

@@ -3,7 +3,12 @@
 First the wallets are locked, in id order. Then one statement, whose snapshot is taken after the locks and so sees all
 that other writers committed for these wallets, does the whole batch. The request id decides what is new: posting the
 same entries again, at once or later, changes nothing. Only a request that was `recovered` is not final: its true
-settlement corrects it, in a second statement that is asked for where some request was known before.
+settlement, or a later recovery of it, corrects it, in a second statement that is asked for where some request was known
+before.
+
+What is collected is the cost, or as much of it as the wallet has under the lock, and not the event's charge: that of a
+settlement that was sent twice, or recovered and sent, or made while Redis knew less than Postgres, is too small through
+nobody's fault.
 
 An entry that Postgres refuses does not stop the others: the batch is halved until the bad one is alone.
 """
@@ -19,7 +24,7 @@ import orjson
 import structlog
 
 from ledger import rows
-from ledger.corrections import CORRECT_USAGE, is_recovered, without_superseded
+from ledger.corrections import CORRECT_USAGE, without_superseded
 from ledger.dead_letters import payload_of
 from ledger.entries import RECOVERED, SettledEntry, WalletState
 from runtime.ids import time_of_ms
@@ -121,14 +126,11 @@ async def post_in_transaction(
 
 async def _post_payable(connection: Connection, entries: Sequence[SettledEntry]) -> tuple[int, int]:
     """How many were new, and how many corrected."""
-    current = without_superseded(entries)
-    posted: int = await connection.fetchval(_QUERIES["post_usage"], *_columns(current))
+    columns = _columns(without_superseded(entries))
+    posted: int = await connection.fetchval(_QUERIES["post_usage"], *columns)
     if posted == len(entries):
         return posted, 0  # as nearly always: every request was new
-    late = [settled for settled in entries if not is_recovered(settled)]
-    if not late:
-        return posted, 0
-    corrected: int = await connection.fetchval(CORRECT_USAGE, *_columns(late), RECOVERED)
+    corrected: int = await connection.fetchval(CORRECT_USAGE, *columns, RECOVERED)
     return posted, corrected
 
 
@@ -173,7 +175,7 @@ def _row(settled: SettledEntry) -> tuple[Any, ...]:
         entry.input_tokens, entry.cached_input_tokens, entry.cache_write_tokens,
         entry.output_tokens, entry.reasoning_tokens, entry.audio_input_tokens, entry.audio_output_tokens,
         entry.images, entry.audio_ms,
-        entry.cost_nanos, settled.charge_nanos, entry.usage_source, storable(entry.end_reason)[:NAME_LENGTH],
+        entry.cost_nanos, entry.usage_source, storable(entry.end_reason)[:NAME_LENGTH],
         entry.status_code, entry.response_time_ms,
         None if entry.error_message is None else storable(entry.error_message)[:MESSAGE_LENGTH],
         _metadata_json(entry.metadata),

@@ -1,23 +1,26 @@
 -- Correcting usage that was recovered. Runs after post_usage, in its transaction, under its locks.
 
 -- name: correct_usage
--- Correct rows that were recovered to what is given, and move the difference. $1 to $24 as post_usage; $25 the end_reason
+-- Correct rows that were recovered to what is given, and move the difference. $1 to $23 as post_usage; $24 the end_reason
 -- of what was recovered. Returns how many were corrected.
 --
--- More to pay: what the request still costs, at most its charge, at most what its wallet has. Less: given back, except what
--- an operator had refunded already; that is noted as `kept`. What is given back comes first: it may pay for the others.
+-- The truth corrects up or down, and then the row is final. A later recovery corrects only to a greater cost, and the row
+-- stays recovered: events may come again, and in any order.
+--
+-- More to pay: what the request still costs, at most what its wallet has. Less: given back, except what an operator had
+-- refunded already; that is noted as `kept`. What is given back comes first: it may pay for the others.
 WITH given AS (
     SELECT DISTINCT ON (request_id) *
     FROM unnest(
         $1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
         $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[],
         $15::bigint[], $16::bigint[],
-        $17::bigint[], $18::bigint[], $19::text[], $20::text[], $21::int[], $22::int[], $23::text[], $24::text[]
+        $17::bigint[], $18::text[], $19::text[], $20::int[], $21::int[], $22::text[], $23::text[]
     ) WITH ORDINALITY AS e(
         request_id, user_id, wallet_id, api_key_id, pricing_id, model, endpoint,
         input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
         audio_input_tokens, audio_output_tokens, images, audio_ms,
-        cost_nanos, charge_nanos, usage_source, end_reason, status_code, response_time_ms, error_message, metadata,
+        cost_nanos, usage_source, end_reason, status_code, response_time_ms, error_message, metadata,
         place)
     ORDER BY request_id, place
 ), late AS (
@@ -25,18 +28,18 @@ WITH given AS (
         given.input_tokens + given.cached_input_tokens + given.cache_write_tokens + given.output_tokens
             + given.reasoning_tokens + given.audio_input_tokens + given.audio_output_tokens AS total_tokens,
         given.cost_nanos * 0.000000001 AS cost,
-        given.charge_nanos * 0.000000001 AS charge,
         logged.cost - logged.uncollected AS paid,
         jsonb_build_object('cost', logged.cost, 'output_tokens', logged.output_tokens) AS recovered,
         coalesce((SELECT sum(t.amount) FROM farebox_request_refunds r JOIN ai_transactions t ON t.id = r.transaction_id
             WHERE r.request_id = given.request_id), 0) AS refunded
     FROM given JOIN ai_usage_logs logged
         ON logged.id = given.request_id AND logged.created_at = farebox_uuid7_time(given.request_id)
-    WHERE logged.end_reason = $25 AND (logged.wallet_id, logged.user_id) = (given.wallet_id, given.user_id)
+    WHERE logged.end_reason = $24 AND (logged.wallet_id, logged.user_id) = (given.wallet_id, given.user_id)
+        AND (given.end_reason <> $24 OR given.cost_nanos * 0.000000001 > logged.cost)
 ), wanted AS (
     SELECT late.*, w.balance, w.transaction_count,
         greatest(0, w.balance + w.overdraft) AS room,
-        greatest(0, least(cost - paid, charge)) AS due,
+        greatest(0, cost - paid) AS due,
         greatest(0, least(paid - cost, paid - refunded)) AS given_back
     FROM late JOIN ai_wallets w ON w.id = late.wallet_id
 ), running AS (

@@ -9,19 +9,19 @@ ORDER BY id
 FOR NO KEY UPDATE
 
 -- name: post_usage
--- Post what is not posted yet; each request takes its charge or what its wallet has left. Returns how many were new.
+-- Post what is not posted yet; each request takes its cost or what its wallet has left. Returns how many were new.
 WITH given AS (
     SELECT DISTINCT ON (request_id) *
     FROM unnest(
         $1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
         $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[],
         $15::bigint[], $16::bigint[],
-        $17::bigint[], $18::bigint[], $19::text[], $20::text[], $21::int[], $22::int[], $23::text[], $24::text[]
+        $17::bigint[], $18::text[], $19::text[], $20::int[], $21::int[], $22::text[], $23::text[]
     ) WITH ORDINALITY AS e(
         request_id, user_id, wallet_id, api_key_id, pricing_id, model, endpoint,
         input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
         audio_input_tokens, audio_output_tokens, images, audio_ms,
-        cost_nanos, charge_nanos, usage_source, end_reason, status_code, response_time_ms, error_message, metadata,
+        cost_nanos, usage_source, end_reason, status_code, response_time_ms, error_message, metadata,
         place)
     ORDER BY request_id, place
 ), fresh AS (
@@ -30,8 +30,7 @@ WITH given AS (
         farebox_uuid7_time(request_id) AS created_at,
         input_tokens + cached_input_tokens + cache_write_tokens + output_tokens + reasoning_tokens
             + audio_input_tokens + audio_output_tokens AS total_tokens,
-        cost_nanos * 0.000000001 AS cost,
-        charge_nanos * 0.000000001 AS charge
+        cost_nanos * 0.000000001 AS cost
     FROM given
     WHERE NOT EXISTS (
         SELECT FROM ai_usage_logs logged
@@ -39,10 +38,10 @@ WITH given AS (
 ), running AS (
     SELECT fresh.*, w.balance, w.transaction_count,
         greatest(0, w.balance + w.overdraft) AS room,
-        sum(charge) OVER (PARTITION BY fresh.wallet_id ORDER BY request_id) AS charged
+        sum(cost) OVER (PARTITION BY fresh.wallet_id ORDER BY request_id) AS cost_so_far
     FROM fresh JOIN ai_wallets w ON w.id = fresh.wallet_id
 ), clamped AS (
-    SELECT *, least(charged, room) - least(charged - charge, room) AS paid
+    SELECT *, least(cost_so_far, room) - least(cost_so_far - cost, room) AS paid
     FROM running
 ), numbered AS (
     SELECT *,

@@ -1,6 +1,6 @@
 -- A request whose proxy died is settled at its last checkpoint (end_reason 'recovered'). If the true settlement arrives
--- after all, posting corrects the row and moves the difference, once: by a line of type 'usage' that names the request in
--- `corrects`, because `request_id` names its debit.
+-- after all, or a recovery at a later checkpoint, posting corrects the row and moves the difference: by a line of type
+-- 'usage' that names the request in `corrects`, because `request_id` names its debit. A request may have several of them.
 --
 -- The version before may run on: it writes no corrections, and its lines satisfy all of this. Tables are locked in
 -- posting's order, so the two wait for each other and do not deadlock.
@@ -43,6 +43,6 @@ ALTER TABLE ai_transactions
     DROP CONSTRAINT usage_names_its_request,
     ADD CONSTRAINT usage_names_its_request CHECK (
         num_nonnulls(request_id, corrects) = CASE type WHEN 'usage' THEN 1 ELSE 0 END) NOT VALID;
-COMMENT ON COLUMN ai_transactions.corrects IS 'the request whose debit this line corrects: it was recovered, and its true settlement came later';
+COMMENT ON COLUMN ai_transactions.corrects IS 'the request whose debit this line corrects: it was recovered, and more was known of it later';
 -- Reads the table once, about a second for ten million lines; meanwhile requests are served and what they used waits.
-CREATE UNIQUE INDEX ai_transactions_corrects ON ai_transactions (corrects) WHERE corrects IS NOT NULL;
+CREATE INDEX ai_transactions_corrects ON ai_transactions (corrects) WHERE corrects IS NOT NULL;
