@@ -1,12 +1,12 @@
 """Frozen records that pass between Redis, the writer and Postgres."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Literal
 from uuid import UUID
 
-import orjson
+from msgspec import DecodeError, Struct
+from msgspec.json import Decoder, Encoder
 
 from ledger.money import MAX_NANOS
 
@@ -20,38 +20,21 @@ TransactionType = Literal["topup", "usage", "bonus", "refund", "adjustment"]
 # if the true settlement or a later recovery comes after all (ledger/corrections.py).
 RECOVERED = "recovered"
 
-_TEXTS = ("model", "endpoint", "usage_source", "end_reason")
-_COUNTS = (
-    "input_tokens",
-    "cached_input_tokens",
-    "cache_write_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "cost_nanos",
-    "status_code",
-    "response_time_ms",
-    "audio_input_tokens",
-    "audio_output_tokens",
-    "images",
-    "audio_ms",
-)
-# Came later than the other fields. Left out where they are 0: entries written before have none, and a ledger process of
-# the version before, which may still run during an upgrade, buries an entry with a field it does not know.
-_LEFT_OUT_AT_0 = ("audio_input_tokens", "audio_output_tokens", "images", "audio_ms")
-
 
 def _plain(value: object) -> str:
-    if isinstance(value, UUID):  # asyncpg's own subclass, which orjson does not know
+    if isinstance(value, UUID):  # asyncpg's own subclass, which msgspec does not know
         return str(value)
-    raise TypeError(type(value).__name__)
+    raise NotImplementedError(type(value).__name__)
+
+
+_ENCODER = Encoder(enc_hook=_plain)
 
 
 class EntryError(ValueError):
     """Bytes from the Stream that are not a usage entry."""
 
 
-@dataclass(frozen=True, slots=True)
-class UsageEntry:
+class UsageEntry(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """One admitted request, finished: what was used, what it costs, why it ended.
 
     `request_id` is the idempotency key and carries the time (UUID version 7).
@@ -76,8 +59,10 @@ class UsageEntry:
     end_reason: str
     status_code: int
     response_time_ms: int
-    error_message: str | None = None
-    metadata: dict[str, Any] = field(default_factory=dict)
+    error_message: str | None
+    metadata: dict[str, Any]
+    # Came later than the others. Left out where they are 0: entries written before have none, and a ledger process of
+    # the version before, which may still run during an upgrade, buries an entry with a field it does not know.
     audio_input_tokens: int = 0
     audio_output_tokens: int = 0
     images: int = 0
@@ -92,40 +77,21 @@ class UsageEntry:
         return self.output_tokens + self.reasoning_tokens + self.audio_output_tokens
 
     def to_json(self) -> bytes:
-        fields = {name: getattr(self, name) for name in self.__slots__}
-        for name in _LEFT_OUT_AT_0:
-            if fields[name] == 0:
-                del fields[name]
-        return orjson.dumps(fields, default=_plain)
+        return _ENCODER.encode(self)
 
     @classmethod
     def from_json(cls, raw: bytes) -> "UsageEntry":
         """Raises EntryError on anything but what `to_json` wrote, in this version or the one before."""
         try:
-            fields = orjson.loads(raw)
-            for name in ("request_id", "user_id", "wallet_id", "api_key_id"):
-                fields[name] = UUID(fields[name])
-            if fields["pricing_id"] is not None:
-                fields["pricing_id"] = UUID(fields["pricing_id"])
-            return cls(**fields)._checked()
-        except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
+            return _DECODER.decode(raw)
+        except (DecodeError, UnicodeDecodeError) as error:
             raise EntryError(str(error)) from error
 
-    def _checked(self) -> "UsageEntry":
-        """What JSON says of its types, before Postgres sees it: `true` is not 1, and 1.0 tokens are not 1."""
-        for name in _COUNTS:
-            if type(getattr(self, name)) is not int:
-                raise TypeError(f"{name} is not an integer")
-        for name in _TEXTS:
-            if type(getattr(self, name)) is not str:
-                raise TypeError(f"{name} is not a text")
-        if type(self.error_message) not in (str, type(None)) or type(self.metadata) is not dict:
-            raise TypeError("error_message is not a text or metadata not an object")
-        return self
+
+_DECODER = Decoder(UsageEntry)
 
 
-@dataclass(frozen=True, slots=True)
-class SettledEntry:
+class SettledEntry(Struct, frozen=True):
     """A usage entry as settlement put it on the Stream.
 
     `charge_nanos` was added to the wallet's *unposted* money in Redis when the event was added and leaves it at
@@ -147,8 +113,7 @@ class SettledEntry:
         return cls(event_id, UsageEntry.from_json(fields.get(b"entry", b"")), int(charge))
 
 
-@dataclass(frozen=True, slots=True)
-class WalletState:
+class WalletState(Struct, frozen=True):
     """A wallet as Postgres has it; `version` grows with every change."""
 
     wallet_id: UUID
@@ -159,8 +124,7 @@ class WalletState:
     is_frozen: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class KeyLimits:
+class KeyLimits(Struct, frozen=True):
     """What only some keys have, each None where there is no such limit. Budgets: per UTC day, per UTC month, ever."""
 
     tokens_per_minute: int | None = None
@@ -170,8 +134,7 @@ class KeyLimits:
     budget_total_nanos: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class KeySpent:
+class KeySpent(Struct, frozen=True):
     """What was posted for a key: in that UTC day and month, and ever.
 
     `day` counts from 1970-01-01, `month` is the year times twelve plus the month (1 to 12).
@@ -188,8 +151,7 @@ NO_LIMITS = KeyLimits()
 NOTHING_SPENT = KeySpent()
 
 
-@dataclass(frozen=True, slots=True)
-class KeyState:
+class KeyState(Struct, frozen=True):
     """What admission asks about a key; `version` grows with every change. `expires_ms` 0 = never.
 
     `policy` is what the key may be used for, as JSON (metering/policy.py); empty: for anything.
@@ -214,8 +176,7 @@ class KeyState:
         return blake2b(self.policy.encode(), digest_size=_POLICY_ID_BYTES).hexdigest() if self.policy else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(Struct, frozen=True):
     """One line of a wallet's history. `seq` counts from 1 within the wallet, without gaps."""
 
     id: UUID

@@ -6,12 +6,14 @@ where the truth is, by the `StateLoader` handed in, and asked again.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
 
 import structlog
+from msgspec import Struct
+from msgspec.structs import replace
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -56,8 +58,7 @@ class LimitsUnavailable(Exception):
         self.retry_after_ms = retry_after_ms
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(Struct, frozen=True):
     """A request that asks to be let in; `tokens` is the most that it may use.
 
     The hold, in nano-dollars, may be lowered to what wallet and budgets have, down to `least_nanos` (None: not at all).
@@ -72,8 +73,7 @@ class Admission:
     least_nanos: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """What admission found; buckets as they stand after it, `available_nanos` after the hold of `held_nanos`, if any.
 
     Where a budget refused, `available_nanos` is what it has left. `tokens` and `max_concurrent_requests` are there if

@@ -4,7 +4,7 @@ The level is kept in *token-milliseconds*: one token costs `period_ms` of them, 
 A bucket of `capacity` tokens per `period_ms` is then exact, with no fraction to round and none to lose.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
@@ -14,8 +14,7 @@ MAX_CAPACITY = 100_000_000
 assert MAX_CAPACITY * DAY_MS < 2**53
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(Struct, frozen=True):
     """`capacity` tokens per `period_ms` milliseconds, holding `level` token-milliseconds."""
 
     capacity: int

@@ -2,8 +2,9 @@
 `lua/admit.lua` and `lua/settle.lua`. Days and months are counted as `ledger.entries.KeySpent` says.
 """
 
-from dataclasses import replace
 from datetime import date, timedelta
+
+from msgspec.structs import replace
 
 from ledger.entries import KeySpent
 from metering.bucket import DAY_MS

@@ -6,7 +6,8 @@ what was delivered has used up what is held. Either way nobody is locked out by 
 true, and nobody gets what cannot be paid.
 """
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ledger.money import MAX_NANOS
 from metering.estimate.bound import Bound
@@ -18,8 +19,7 @@ FIRST_STEP_TOKENS = 512
 _PACKING = 4
 
 
-@dataclass(frozen=True, slots=True)
-class HoldPlan:
+class HoldPlan(Struct, frozen=True):
     """What a request may come to. `answers` are generated side by side, each of at most `limit` tokens; fewer than
     `least_output` make no sense. `is_stepwise`: held step by step; else `may_lower` says if the limit may be lowered.
     """
@@ -94,8 +94,7 @@ class HoldPlan:
         return replace(self, bound=replace(self.bound, input_tokens=tokens))
 
 
-@dataclass(slots=True)
-class StreamFunds:
+class StreamFunds(Struct):
     """What a stream has used of what it holds: when to look, how much more to ask for, when it is over."""
 
     plan: HoldPlan

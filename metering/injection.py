@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from metering.formats.format import WireFormat, limited
 from metering.kinds import Kind
@@ -19,8 +20,7 @@ from metering.kinds import Kind
 _INJECTABLE = frozenset(("chat", "completions"))
 
 
-@dataclass(frozen=True, slots=True)
-class Removal:
+class Removal(Struct, frozen=True):
     """What is taken out of a stream on its way to the client."""
 
     usage_chunk: bool = False  # the chunk that is there for usage alone
@@ -35,8 +35,7 @@ class Removal:
 NOTHING_REMOVED = Removal()
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(Struct, frozen=True):
     """A request body as it goes upstream, and what to take out of the answer. `is_asking`: we added a question."""
 
     body: bytes

@@ -9,7 +9,10 @@ settle it at its checkpoint, and only then.
 A key with limits of its own keeps a note of each open request: what it took of them is given back by the note, once.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from metering.model_keys import ModelKey
 from metering.verdict import Outcome
@@ -32,8 +35,7 @@ class ModelWallet:
         return self.balance + self.overdraft - self.held - self.unposted
 
 
-@dataclass(frozen=True, slots=True)
-class ModelHold:
+class ModelHold(Struct, frozen=True):
     """Nano-dollars, until when, and the usage entry as far as it is known, or nothing."""
 
     nanos: int

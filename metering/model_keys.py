@@ -1,6 +1,9 @@
 """A key in plain Python, with its buckets, budgets and open requests: part of the twin that the Lua is held against."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ledger.entries import NO_LIMITS, NOTHING_SPENT, KeyLimits, KeySpent
 from metering.bucket import DAY_MS, MINUTE_MS, Bucket
@@ -8,8 +11,7 @@ from metering.budget import changed_by, counted_until, day_at, month_of
 from metering.verdict import REFUSED_MARK, Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """An open request at its key: what it took, when, and in which count of what the key spends."""
 
     hold: int

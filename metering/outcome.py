@@ -3,7 +3,7 @@
 The server's word goes first. What it did not say of an answer that was delivered is counted by us, and marked so.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from ledger.entries import UsageSource
 from metering.formats.format import Ask
@@ -12,8 +12,7 @@ from metering.tap import Tap
 from metering.usage import Usage
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
+class Counted(Struct, frozen=True):
     """Our own count of a prompt and of what was delivered; `is_tokenized` False: an estimate by length.
 
     `audio_ms`: of recordings that were sent in a form.
@@ -25,8 +24,7 @@ class Counted:
     audio_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """What is known when a request has ended.
 
     `is_final`: the server said all that it will say; `is_partial`: it counted along, up to where the answer was cut;

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 import orjson
+from msgspec import Struct
 
 from runtime.addresses import Network, is_within, read_address, read_network
 
@@ -22,8 +23,7 @@ class Refused(Enum):
     MODEL = "model"
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(Struct, frozen=True):
     """What a request wants: a model, on a route, from an address (None: nobody knows from where)."""
 
     model: str = ""

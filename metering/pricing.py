@@ -2,15 +2,15 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass
 from uuid import UUID
+
+from msgspec import Struct
 
 from ledger.money import Nanos
 from metering.usage import Usage
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(Struct, frozen=True):
     """One price row, from a date on: nano-dollars per 1,000 tokens of each kind, per image, per minute of audio, and a
     fee per request.
     """

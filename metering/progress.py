@@ -3,14 +3,13 @@
 An estimate until the answer has ended, by the same arithmetic by which an answer is billed that nobody reports.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from metering.estimate.likely import likely_tokens_in
 from metering.reading import NOTHING, Reading
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """`reading`: what the server said so far. `is_counted`: `reading.completion` is what was generated so far, over all
     choices; the rest is not kept then and is 0.
 

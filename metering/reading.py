@@ -5,8 +5,10 @@ by field, the latest value that is there winning and nothing ever added up; a `T
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from metering.usage import Usage
 
@@ -16,8 +18,7 @@ _MAX_COUNT = 1_000_000_000
 _MAX_CHOICES = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """None: the server did not say; 0: it said none.
 
     `cached` and `cache_write` are inside `prompt`, or, where `is_cache_outside`, beside it (Anthropic). `reasoning` is
@@ -52,12 +53,11 @@ class Reading:
         return not self.is_empty and not any(getattr(self, name) for name in _COUNTS)
 
 
-_COUNTS = tuple(f.name for f in fields(Reading) if f.name != "is_cache_outside")
+_COUNTS = tuple(name for name in Reading.__struct_fields__ if name != "is_cache_outside")
 NOTHING = Reading()
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """All that was said of usage in one answer to `prompts`, each of which gets `candidates` (`n`).
 
     A reading of one choice is of that choice alone (vLLM's, SGLang's and TensorRT-LLM's running counts): completions

@@ -3,9 +3,10 @@
 import struct
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Self
 from uuid import UUID
+
+from msgspec import Struct
 
 # The version first: a process that finds what a newer one left must not read it wrongly.
 _VERSION = 1
@@ -16,8 +17,7 @@ class UnknownRecord(ValueError):
     """Not a settlement, or one of a version that this program does not know."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(Struct, frozen=True):
     """An admitted request that ended. `entry`: the usage entry as JSON, or empty to let the hold go and no more."""
 
     request_id: UUID

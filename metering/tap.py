@@ -6,11 +6,12 @@ hold anything back, and then only an event that has not ended yet.
 """
 
 import re
-from dataclasses import dataclass, field, replace
 from json import JSONDecoder
 from typing import Any
 
 import orjson
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from metering.formats import audio, chat
 from metering.formats.format import SAYS_NOTHING, Said, WireFormat
@@ -35,8 +36,7 @@ _COMPACT_NULL = b',"usage":null'
 _DONE = b"[DONE]"
 
 
-@dataclass(slots=True)
-class StreamTap:
+class StreamTap(Struct):
     """Reads a stream of events. `keeps_text`: what is said is kept to be counted, until the server turns out to count
     along, or, where it is not `trusts_counts`, to the end.
     """
@@ -220,8 +220,7 @@ class StreamTap:
         return event
 
 
-@dataclass(slots=True)
-class AnswerTap:
+class AnswerTap(Struct):
     """Reads an answer that is one JSON object, or subtitles, or sound. A bounded part is kept to be read.
 
     `text_bytes`: what could not be read as JSON and must be taken for text, in bytes.

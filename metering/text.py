@@ -6,10 +6,10 @@ search. Text is bounded; beyond the bound only its length is known.
 
 import json
 import re
-from dataclasses import dataclass, field
 from functools import cache
 
 import orjson
+from msgspec import Struct, field
 
 from metering.estimate.text import utf8_bytes
 from metering.formats.format import WireFormat
@@ -25,8 +25,7 @@ _BYTES_SAVED_BY_PAIRING = 2
 _NOT_PLAIN = (b'"content":[', b'"content": [')
 
 
-@dataclass(slots=True)
-class Texts:
+class Texts(Struct):
     """The parallel texts of an answer (choices, their reasoning, their tool calls), each by a name of its own.
 
     `pieces_said`: how many pieces with something in them came. No server sends less than a token at a time.
@@ -76,8 +75,7 @@ class Texts:
         return [_paired("".join(pieces)) for pieces in self.pieces.values()]
 
 
-@dataclass(slots=True)
-class TextKeeper:
+class TextKeeper(Struct):
     """The texts of a stream. `is_single`: there is one answer in it, so whose a text is need not be asked."""
 
     wire: WireFormat

@@ -1,10 +1,9 @@
 """What an answer used, in buckets that do not overlap, which is what prices apply to."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True):
     """Tokens, and what is not counted in tokens: images made or read, and milliseconds of audio.
 
     `input` excludes cached reads, cache writes and audio; `output` excludes reasoning and audio.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from aiohttp import web
+from msgspec import Struct
 
 from metering.admission import Admission, Decision, Limits, LimitsUnavailable
 from metering.endpoints import Endpoint
@@ -28,8 +29,7 @@ from proxy.settlement import Admitted
 from runtime.settings import Holds, Listen
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """What a request asks for, who is to serve it, and what that costs at most."""
 
     asked: Asked

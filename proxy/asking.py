@@ -1,10 +1,10 @@
 """A request as the client sent it: parsed once, and only what we rely on is checked. The rest is the upstream's."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from metering.endpoints import Endpoint
 from metering.formats.format import Ask, InvalidAsk
@@ -14,8 +14,7 @@ from proxy.failures import invalid_request
 from proxy.http.form import is_form, read_form
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """`raw` are the client's bytes, `fields` what they parse to, `ask` what they ask for.
 
     `form_type`: the content type of a form, which goes upstream with its bytes; None where the body is JSON.

@@ -1,8 +1,9 @@
 """What an ended call is recorded as. Pure: facts in, usage entry out."""
 
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
+
+from msgspec import Struct
 
 from ledger.entries import RECOVERED, UsageEntry, UsageSource
 from ledger.money import MAX_NANOS
@@ -27,8 +28,7 @@ FUNDS_ENDED = "funds_ended"
 _WHOLE = (COMPLETED, ENDED_WITHOUT_DONE, DRAINED)
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(Struct, frozen=True):
     """Everything that was decided before the upstream was asked."""
 
     request_id: UUID
@@ -47,8 +47,7 @@ class Admitted:
         return self.plan.lowered_limit(self.held_nanos)
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Struct, frozen=True):
     """Why a call ended and the status that its client saw; `message` where there was a fault."""
 
     reason: str

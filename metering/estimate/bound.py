@@ -1,8 +1,9 @@
 """The most that a request can use, in every format: what a hold is made of."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from metering.estimate.audio import audio_ms
 from metering.estimate.images import drawn_tokens, tokens_of_all
@@ -29,8 +30,7 @@ _SPOKEN_TOKENS_PER_BYTE = 2
 _SLOWEST = 4  # `speed` may be a quarter
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(Struct, frozen=True):
     """What a request may use at most, as far as can be told: tokens, pictures made, milliseconds of audio."""
 
     input_tokens: int = 0

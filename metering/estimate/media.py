@@ -5,12 +5,12 @@ holds beside its source is read by nobody.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, slots=True)
-class Image:
+
+class Image(Struct, frozen=True):
     """`source`: base64, a data URL, an address, or the first bytes of a file; empty where it is only referred to.
     `is_low`: the client asked for little detail.
     """
@@ -19,8 +19,7 @@ class Image:
     is_low: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Recording:
+class Recording(Struct, frozen=True):
     """`source`: base64 or a data URL, or the first bytes of a file. `is_upload`: it is what a request is about, and
     may be billed by the minute.
     """
@@ -30,8 +29,7 @@ class Recording:
     is_upload: bool = False
 
 
-@dataclass(slots=True)
-class Media:
+class Media(Struct):
     """`hidden`: how many things are referred to that only the server knows: earlier answers, uploaded files, films."""
 
     images: list[Image] = field(default_factory=list)

@@ -5,10 +5,10 @@ arguments of calls are written out for the model.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from msgspec import Struct, field
 
 from metering.estimate import media
 from metering.estimate.media import Media
@@ -46,8 +46,7 @@ MAX_VALUES = 100_000
 _UNREADABLE_TOKENS = 10_000_000
 
 
-@dataclass(slots=True)
-class Parts:
+class Parts(Struct):
     """`structure`: tokens of what stands around the texts: signs of JSON, numbers. `token_ids`: of prompts given as
     such, exact.
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
+
 from metering.reading import NOTHING, Reading
 
 JsonObject = Mapping[str, Any]
@@ -26,8 +28,7 @@ class InvalidAsk(ValueError):
         self.param = param
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(Struct, frozen=True):
     """What a request asks for. `output_limit`: tokens of each candidate, None where it sets none.
 
     `prompts` x `candidates` answers are generated; `generates` False: no tokens are (embeddings, sound, pictures).
@@ -44,8 +45,7 @@ class Ask:
     least_output: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(Struct, frozen=True):
     """What one event of a stream, or a whole answer, says to the meter. `choice`: whose usage it is; None: of all."""
 
     usage: Reading = NOTHING

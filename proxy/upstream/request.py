@@ -10,6 +10,8 @@ from ipaddress import IPv6Address
 from string import ascii_letters, digits
 from urllib.parse import SplitResult, urlsplit
 
+from msgspec import Struct
+
 DEFAULT_PORTS = {"http": 80, "https": 443}
 MAX_PORT = 65_535
 
@@ -44,8 +46,7 @@ class Origin:
         return f"{self.scheme}://{self.authority}"
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamRequest:
+class UpstreamRequest(Struct, frozen=True):
     """One request: `path` is joined to the origin's base path, unless it `is_rooted`; Host, Connection and
     Content-Length are ours to set.
     """

@@ -1,11 +1,11 @@
 """Each rule of the audit is broken by hand, with the guards switched off, and must be named."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from ledger.audit import SHOWN_PER_RULE, AuditReport, audit
 from ledger.entries import RECOVERED

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from ledger.audit_redis import CACHED, HELD, UNPOSTED, RedisAudit, RedisReport

@@ -7,13 +7,14 @@ batch.
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
 from accounts.errors import RefundTooLarge
 from accounts.filters import Filter

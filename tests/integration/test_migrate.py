@@ -1,11 +1,11 @@
 """Migrations on a real server. `database_url` is migrated already."""
 
 import asyncio
-from dataclasses import replace
 from uuid import UUID
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
 from ledger.audit import audit
 from ledger.entries import RECOVERED

@@ -3,11 +3,11 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from msgspec.structs import replace
 
 from ledger.audit import audit
 from ledger.entries import SettledEntry, WalletState

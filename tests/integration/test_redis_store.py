@@ -1,10 +1,10 @@
 """The scripts by which the ledger changes Redis, one call at a time."""
 
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from ledger.entries import WalletState

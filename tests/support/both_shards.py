@@ -1,10 +1,12 @@
 """One shard on a real server beside its model, kept in step and compared after every step."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from msgspec import Struct
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from ledger.entries import NO_LIMITS, NOTHING_SPENT, KeyLimits, KeySpent, KeyState, WalletState
@@ -42,8 +44,7 @@ class Asked:
     least: int | None = None
 
 
-@dataclass(frozen=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """One that is over."""
 
     request: int

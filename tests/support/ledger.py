@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from ledger.entries import SettledEntry, UsageEntry, WalletState
@@ -36,6 +36,8 @@ def usage_entry(wallet: WalletState, cost_nanos: int = 1000, **changes: Any) -> 
         end_reason="complete",
         status_code=200,
         response_time_ms=12,
+        error_message=None,
+        metadata={},
     )
     return replace(entry, **changes)
 

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -6,6 +5,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ledger.entries import EntryError, SettledEntry, UsageEntry
 from ledger.money import MAX_NANOS
@@ -28,6 +28,8 @@ ENTRY = UsageEntry(
     end_reason="complete",
     status_code=200,
     response_time_ms=7,
+    error_message=None,
+    metadata={},
 )
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 counts = st.integers(0, 2**53)

@@ -1,11 +1,11 @@
 """What is counted against a key's budgets: by day, by month, and ever."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ledger.entries import KeySpent
 from metering.bucket import DAY_MS

@@ -1,11 +1,12 @@
 """What is held, for how much output it is good, and a stream that is played against a wallet."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ledger.money import MAX_NANOS
 from metering.estimate.bound import Bound

@@ -1,9 +1,9 @@
 """What an ended request comes to, by who counted it."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from metering.formats import embeddings, images, messages
 from metering.formats.format import Ask

@@ -1,4 +1,3 @@
-from dataclasses import fields, replace
 from fractions import Fraction
 from math import floor
 from typing import Any
@@ -7,6 +6,7 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ledger.money import MAX_NANOS
 from metering.pricing import Price, PriceSheet, cost_nanos, worst_cost_nanos
@@ -63,8 +63,8 @@ def test_each_kind_is_priced_by_its_own_price(usage: Usage, price: Price, kind: 
 
 
 def test_there_is_no_kind_of_usage_or_price_that_is_not_charged() -> None:
-    assert [field.name for field in fields(Usage)] == [kind for kind, _, _ in KINDS]
-    assert {field.name for field in fields(Price)} - WHO.keys() - {"request_fee_nanos"} == set(RATES)
+    assert list(Usage.__struct_fields__) == [kind for kind, _, _ in KINDS]
+    assert set(Price.__struct_fields__) - WHO.keys() - {"request_fee_nanos"} == set(RATES)
 
 
 def test_half_a_nano_is_rounded_up_once_for_all_kinds_together() -> None:

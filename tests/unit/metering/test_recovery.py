@@ -1,11 +1,12 @@
 """What is read of a hold whose lease lapsed, and what becomes of it; the scripts are played."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, cast
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 

@@ -6,7 +6,6 @@ The upstream, the limits and the key verifier are played; HTTP is aiohttp's own,
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from typing import Any, cast
@@ -14,6 +13,7 @@ from uuid import UUID
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from ledger.entries import UsageEntry
 from metering import endpoints

@@ -1,12 +1,12 @@
 """What other parts report, worded for the client: nothing of the upstream's, amounts exact."""
 
 import json
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ledger.money import MAX_NANOS, to_decimal
 from metering.admission import Decision, LimitsUnavailable

@@ -1,8 +1,7 @@
 """An ended call as the usage entry it is recorded as."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from ledger.entries import RECOVERED, UsageEntry
 from ledger.money import MAX_NANOS
