@@ -39,6 +39,8 @@ class Reading(Struct, frozen=True):
 
     def updated(self, later: "Reading") -> "Reading":
         """The later value of each field wins where there is one: usage is cumulative, never summed."""
+        if self is NOTHING:
+            return later
         said = {name: value for name in _COUNTS if (value := getattr(later, name)) is not None}
         return replace(self, **said, is_cache_outside=self.is_cache_outside or later.is_cache_outside)
 

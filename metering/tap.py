@@ -232,7 +232,8 @@ class AnswerTap(Struct):
     is_finished: bool = False
     text_bytes: int = 0
     reading: Reading = NOTHING
-    _texts: Texts = field(default_factory=Texts)
+    _texts: Texts | None = None
+    _unread: dict[str, Any] | None = None  # the answer, until somebody asks for its texts
     _seen_bytes: int = 0
     _parts: list[bytes] = field(default_factory=list)
     _size: int = 0
@@ -257,19 +258,27 @@ class AnswerTap(Struct):
         elif (fields := json_object(body.strip())) is not None:
             said = self.wire.read(fields)
             self.reading, self.has_error, self.is_finished = said.usage, said.is_error, True
-            self._texts.add(self.wire, body.strip())
+            self._unread = fields
         elif self.is_text:
             self._read_text(body)
         return b""
 
     def texts(self) -> Texts:
+        """Where the server said what it used, nobody asks for them."""
+        if self._texts is None:
+            self._texts = Texts()
+            if self._unread is not None:
+                self._texts.take(self.wire, self._unread)
+                self._unread = None
         return self._texts
 
     def progress(self) -> Progress:
         """Until it has ended all of it is taken for text, if there is text in it; then it is what was read."""
         if self._is_ended:
             is_counted = self.is_finished and self.reading.completion is not None
-            return Progress(self.reading, True) if is_counted else _by_texts(self.reading, self._texts, self.text_bytes)
+            return (
+                Progress(self.reading, True) if is_counted else _by_texts(self.reading, self.texts(), self.text_bytes)
+            )
         return Progress(unread_bytes=self._seen_bytes if self.is_text else 0)
 
     def _read_text(self, body: bytes) -> None:

@@ -12,7 +12,7 @@ import orjson
 from msgspec import Struct, field
 
 from metering.estimate.text import utf8_bytes
-from metering.formats.format import WireFormat
+from metering.formats.format import JsonObject, WireFormat
 from metering.framing import Framing, cut
 
 # About sixty chunks of OpenAI's; so much of a stream is in memory beside its text.
@@ -45,9 +45,13 @@ class Texts(Struct):
         except orjson.JSONDecodeError:
             return
         if isinstance(event, dict):
-            for where, text in wire.texts(event):
-                if text:
-                    self._keep(where, text, 1)
+            self.take(wire, event)
+
+    def take(self, wire: WireFormat, event: JsonObject) -> None:
+        """One event, or a whole answer."""
+        for where, text in wire.texts(event):
+            if text:
+                self._keep(where, text, 1)
 
     def keep(self, where: str, texts: list[str]) -> None:
         """Pieces of one text, none of them empty. It comes to the same however many are kept at a time."""

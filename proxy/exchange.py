@@ -16,6 +16,8 @@ from enum import Enum, auto
 
 
 class State(Enum):
+    __hash__ = object.__hash__  # there is one of each: Enum's own goes by the name, in Python, at each look-up
+
     RECEIVED = auto()  # a request; nobody knows yet whose
     KNOWN = auto()  # the key is good; room is being asked for
     ADMITTED = auto()  # a hold is placed; the upstream is being reached
@@ -26,6 +28,8 @@ class State(Enum):
 
 
 class Event(Enum):
+    __hash__ = object.__hash__
+
     VERIFIED = auto()  # the key belongs to somebody
     REFUSED = auto()  # a bad key, a bad body, no model, no room
     HOLD_PLACED = auto()

@@ -19,7 +19,7 @@ from proxy.counting import Counting
 from proxy.remote_counting import counter_of
 from proxy.settlement import Admitted, Ending, charged_entry, free_entry
 from runtime.coalesce import Overloaded
-from runtime.tasks import TaskSet
+from runtime.tasks import TaskSet, wait_until
 
 log = structlog.get_logger("farebox.gateway")
 
@@ -34,14 +34,11 @@ class Recording:
 
     async def wait(self, timeout_s: float) -> None:
         """Until it is safe in Redis or in the spool, at most `timeout_s`."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                if self._counting is not None:
-                    await asyncio.shield(self._counting)
-                if self._settled is not None:
-                    await asyncio.wait([self._settled])
-        except TimeoutError:
-            pass
+        deadline_s = asyncio.get_running_loop().time() + timeout_s
+        if self._counting is not None:
+            await wait_until(self._counting, deadline_s)
+        if self._settled is not None:
+            await wait_until(self._settled, deadline_s)
 
 
 @dataclass(frozen=True, slots=True)

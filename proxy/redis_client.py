@@ -1,11 +1,12 @@
 """The proxy's way to Redis: short timeouts and no retry behind our back.
 
 redis-py would by default repeat a call that timed out. An admission that ran twice would hold twice; who may try
-again, and when, is decided by the callers.
+again, and when, is decided by the callers. Scripts, which each request needs, go by a way of their own: a pipe.
 """
 
+import asyncio
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import (
@@ -21,6 +22,7 @@ from redis.exceptions import ConnectionError as RedisGone
 from redis.maint_notifications import MaintNotificationsConfig
 
 from runtime.redis_cluster import RedisCluster
+from runtime.redis_pipe import Opened, Pipe
 from runtime.redis_slots import Address
 
 # Calls are coalesced: a handful of connections carries any load. Waiting for one counts as Redis being slow.
@@ -63,7 +65,31 @@ def _client(options: dict[str, Any], timeout_s: float, waiting: int) -> Redis:
     }
     pool = BlockingConnectionPool(**(ours | options))  # what the URL says counts
     pool.connection_class = _TELLING[pool.connection_class]
-    return Redis.from_pool(pool)
+    return _Piped(pool, float(pool.connection_kwargs["socket_timeout"]))
+
+
+class _Piped(Redis):
+    """Scripts that are called by their hash go through a pipe, all else over redis-py's own connections."""
+
+    def __init__(self, pool: BlockingConnectionPool, timeout_s: float) -> None:
+        super().__init__(connection_pool=pool)
+        self.auto_close_connection_pool = True
+        self._pipe = Pipe(self._open_line, timeout_s)
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        if args[0] == "EVALSHA":
+            return await self._pipe.call(args)
+        command: Any = super().execute_command
+        return await command(*args, **options)
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        await self._pipe.close()
+        await super().aclose(close_connection_pool)
+
+    async def _open_line(self, protocol: asyncio.Protocol) -> Opened:
+        make: Any = self.connection_pool.make_connection
+        connection: _Telling = make()
+        return await connection.opened_for(protocol)
 
 
 class _Telling(AbstractConnection):
@@ -77,6 +103,16 @@ class _Telling(AbstractConnection):
             await super().send_packed_command(command, check_health)
         except RuntimeError as error:
             raise RedisGone(f"the connection is closed ({error})") from error
+
+    async def opened_for(self, protocol: asyncio.Protocol) -> Opened:
+        """Connected, greeted and then handed over: what the server says from here on, `protocol` hears."""
+        connect: Any = self.connect
+        await connect()
+        writer, self._reader, self._writer = self._writer, None, None
+        assert writer is not None
+        transport = cast(asyncio.Transport, writer.transport)
+        transport.set_protocol(protocol)
+        return Opened(transport, self._parser.parse_error, owner=writer)
 
 
 class _TellingConnection(_Telling, Connection):

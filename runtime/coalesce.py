@@ -21,7 +21,10 @@ class Overloaded(Exception):
 
 
 class Coalescer(Generic[Q, R]):
-    """`call` gets a batch and returns one answer per item, in order. If it raises, every item of the batch fails so."""
+    """`call` gets a batch and returns one answer per item, in order. If it raises, every item of the batch fails so.
+
+    Who no longer waits cancels the future; `abandoned` is told of the item, and the answer or None, once there is one.
+    """
 
     def __init__(
         self,
@@ -31,12 +34,14 @@ class Coalescer(Generic[Q, R]):
         max_batch: int,
         max_in_flight: int,
         max_waiting: int,
+        abandoned: Callable[[Q, R | None], None] = lambda *_: None,
     ) -> None:
         self._call = call
         self._name = name
         self._max_batch = max_batch
         self._max_in_flight = max_in_flight
         self._max_waiting = max_waiting
+        self._abandoned = abandoned
         self._waiting: deque[tuple[Q, asyncio.Future[R]]] = deque()
         self._tasks = TaskSet()
         self._flush_is_due = False
@@ -56,12 +61,13 @@ class Coalescer(Generic[Q, R]):
             raise Overloaded(f"{self._name}: closed")
         if len(self._waiting) >= self._max_waiting:
             raise Overloaded(f"{self._name}: {self._max_waiting} callers wait")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[R] = loop.create_future()
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
+        if not self._unanswered:
+            self._idle.clear()
         self._unanswered += 1
-        self._idle.clear()
-        self._flush_soon()
+        if not self._flush_is_due:
+            self._flush_soon()
         return future
 
     async def drain(self, timeout_s: float) -> int:
@@ -83,9 +89,8 @@ class Coalescer(Generic[Q, R]):
         return left
 
     def _flush_soon(self) -> None:
-        if not self._flush_is_due:
-            self._flush_is_due = True
-            asyncio.get_running_loop().call_soon(self._flush)
+        self._flush_is_due = True
+        asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
         self._flush_is_due = False
@@ -101,20 +106,24 @@ class Coalescer(Generic[Q, R]):
             if len(answers) != len(batch):
                 raise RuntimeError(f"{self._name}: {len(answers)} answers to {len(batch)} items")
         except Exception as error:
-            for _, future in batch:
-                if not future.done():
+            for item, future in batch:
+                if future.done():
+                    self._abandoned(item, None)
+                else:
                     future.set_exception(error)
                     future.exception()  # marks it as seen: a caller that left must not cause a warning
         else:
-            for (_, future), answer in zip(batch, answers, strict=True):
-                if not future.done():
+            for (item, future), answer in zip(batch, answers, strict=True):
+                if future.done():
+                    self._abandoned(item, answer)
+                else:
                     future.set_result(answer)
         finally:
             for _, future in batch:
                 future.cancel()  # only where the call itself was cancelled
             self._in_flight -= 1
             self._answered(len(batch))
-            if self._waiting:
+            if self._waiting and not self._flush_is_due:
                 self._flush_soon()
 
     def _answered(self, count: int) -> None:

@@ -94,6 +94,8 @@ MAX_SIZED = 1000
 
 def tokens_of_all(model: str, images: Sequence[Image], unknown: Size | None = None) -> int:
     """`unknown`: what to take for a picture whose size cannot be told; None: the most that the model's rule gives."""
+    if not images:
+        return 0
     rule = _rule(model)
     sized = sum(_tokens(rule, image, unknown) for image in images[:MAX_SIZED])
     return sized + rule.most * max(0, len(images) - MAX_SIZED)

@@ -43,7 +43,8 @@ def usage_of(chunk: JsonObject) -> Reading:
     """Wherever a chunk may have it: at the top, in Groq's `x_groq`, in a choice (Moonshot), in llama.cpp's timings."""
     found = read_timings(chunk.get("timings"))
     for place in (object_of(chunk.get("x_groq")), *_choices(chunk), chunk):
-        found = found.updated(read_usage(place.get("usage")))
+        if "usage" in place:
+            found = found.updated(read_usage(place["usage"]))
     return found
 
 

@@ -131,6 +131,26 @@ async def test_a_caller_that_left_before_an_error_causes_no_other() -> None:
         await futures[1]
 
 
+@pytest.mark.parametrize("error", [None, ConnectionError("away")])
+async def test_what_became_of_the_item_of_a_caller_that_left_is_told(error: Exception | None) -> None:
+    server = Server()
+    server.error = error
+    told: list[tuple[int, int | None]] = []
+    coalescer = Coalescer(
+        server.call,
+        name="test",
+        max_batch=4,
+        max_in_flight=1,
+        max_waiting=9,
+        abandoned=lambda item, answer: told.append((item, answer)),
+    )
+    leaving, staying = coalescer.submit(1), coalescer.submit(2)
+    leaving.cancel()
+    await asyncio.wait([staying])
+    await a_few_ticks()
+    assert told == [(1, None if error else 10)]
+
+
 async def test_draining_waits_for_all_that_was_submitted() -> None:
     server = Server()
     coalescer = joined(server, max_batch=1)

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from runtime.tasks import TaskSet
+from runtime.tasks import TaskSet, wait_until
 
 BOUND_S = 30.0
 
@@ -74,3 +74,42 @@ async def test_cancelling_waits_until_all_have_cleaned_up() -> None:
         assert await tasks.cancel() == 3
     assert sorted(cleaned) == [0, 1, 2]
     assert logs == []
+
+
+@pytest.mark.parametrize("outcome", [None, ValueError("x"), "cancelled"])
+async def test_waiting_ends_with_what_is_waited_for_whatever_came_of_it(outcome: Exception | str | None) -> None:
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+
+    def end() -> None:
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        elif outcome is None:
+            future.set_result(None)
+        else:
+            future.cancel()
+
+    loop.call_soon(end)
+    assert await wait_until(future, loop.time() + 30)
+    assert await wait_until(future, loop.time() - 1)  # done already
+    assert future.cancelled() or future.exception() is outcome
+
+
+async def test_waiting_ends_at_its_time_and_what_is_waited_for_goes_on() -> None:
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[int] = loop.create_future()
+    assert not await wait_until(future, loop.time() - 1)
+    future.set_result(5)
+    assert await future == 5
+
+
+async def test_who_waits_may_leave() -> None:
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[int] = loop.create_future()
+    tasks = TaskSet()
+    waiting = tasks.spawn(wait_until(future, loop.time() + 30), name="waiting")
+    await asyncio.sleep(0)
+    await tasks.cancel()
+    assert waiting.cancelled() and not future.done()
+    future.set_result(5)
+    await asyncio.sleep(0)
