@@ -12,11 +12,10 @@ from typing import Any
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from ledger.redis_schema import holds_key, key_state_key, shard_of, usage_stream, wallet_key
 from metering.resending import Resender
-from metering.scripts import script
+from metering.scripts import AWAY, script
 from metering.settlements import Settlement, UnknownRecord
 from runtime.backoff import Backoff, pause
 from runtime.breaker import Breaker
@@ -39,7 +38,6 @@ _RETRY_FIRST_S = 0.05
 _RETRY_MAX_S = 1.0
 # How often to look for what other processes left when they died.
 _ADOPT_INTERVAL_S = 30.0
-_AWAY: tuple[type[BaseException], ...] = (RedisError, OSError, TimeoutError)
 _NOT_SPOOLED: tuple[type[BaseException], ...] = (SpoolFull, RecordTooLarge, Overloaded, OSError)
 
 
@@ -111,7 +109,7 @@ class Settler:
             if not is_away:
                 try:
                     return await self._send(shard, batch)
-                except _AWAY:
+                except AWAY:
                     pass
             if await self._is_spooled(batch):
                 return [None] * len(batch)
@@ -124,7 +122,7 @@ class Settler:
         try:
             async with asyncio.timeout(_SEND_TIMEOUT_S):
                 charges: list[int] = await self._script(keys, args)
-        except _AWAY as error:
+        except AWAY as error:
             self._failed(shard, error)
             raise
         self._breakers[shard].succeeded()
@@ -164,7 +162,7 @@ class Settler:
                 await spool.adopt()
                 if count := await spool.drain(self._replay):
                     log.info("settlements_replayed", count=count, left=len(spool))
-            except _AWAY as error:
+            except AWAY as error:
                 if not was_failing:
                     log.warning("replay_delayed", waiting=len(spool), error=type(error).__name__)
                 was_failing = True
@@ -192,7 +190,7 @@ class Settler:
             try:
                 await self._send(shard, [settlement for _, settlement in pairs])
                 self._replayed.update(record for record, _ in pairs)
-            except _AWAY as error:
+            except AWAY as error:
                 failure = error
         if failure is not None:
             raise failure

@@ -6,9 +6,10 @@ import structlog
 
 from metering.estimate.likely import likely_prompt_tokens
 from metering.holds import StreamFunds
-from metering.leases import AWAY, Lease, Leases
+from metering.leases import Lease, Leases
 from metering.progress import Progress, tokens_so_far
 from metering.reading import all_input_tokens
+from metering.scripts import AWAY
 from proxy.relay import Relay
 from proxy.settlement import Admitted, checkpoint_entry
 from runtime.clock import ClockMs, monotonic_ms
