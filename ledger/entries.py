@@ -91,6 +91,10 @@ class UsageEntry:
     def all_output_tokens(self) -> int:
         return self.output_tokens + self.reasoning_tokens + self.audio_output_tokens
 
+    @property
+    def all_tokens(self) -> int:
+        return self.all_input_tokens + self.all_output_tokens
+
     def to_json(self) -> bytes:
         fields = {name: getattr(self, name) for name in self.__slots__}
         for name in _LEFT_OUT_AT_0:

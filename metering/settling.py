@@ -8,15 +8,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 import structlog
 from redis.asyncio import Redis
 
-from ledger.redis_schema import holds_key, key_state_key, shard_of, usage_stream, wallet_key
+from ledger.redis_schema import shard_of
 from metering.resending import Resender
 from metering.scripts import AWAY, script
-from metering.settlements import Settlement, UnknownRecord
+from metering.settlements import Settlement, UnknownRecord, settle_arguments
 from runtime.backoff import Backoff, pause
 from runtime.breaker import Breaker
 from runtime.clock import ClockMs, monotonic_ms
@@ -118,7 +117,7 @@ class Settler:
 
     async def _send(self, shard: int, batch: list[Settlement]) -> list[int]:
         """Raises what Redis raises."""
-        keys, args = _arguments(shard, batch)
+        keys, args = settle_arguments(shard, batch)
         try:
             async with asyncio.timeout(_SEND_TIMEOUT_S):
                 charges: list[int] = await self._script(keys, args)
@@ -196,14 +195,3 @@ class Settler:
             raise failure
         self._replayed.clear()
         return unknown
-
-
-def _arguments(shard: int, batch: list[Settlement]) -> tuple[list[str], list[Any]]:
-    """KEYS and ARGV of settle.lua."""
-    keys = [holds_key(shard), usage_stream(shard)]
-    args: list[Any] = []
-    for settlement in batch:
-        keys.append(wallet_key(shard, settlement.wallet_id))
-        keys.append(key_state_key(shard, settlement.key_id))
-        args.extend((settlement.request_id.bytes, settlement.cost_nanos, settlement.entry, settlement.tokens, ""))
-    return keys, args
