@@ -19,6 +19,13 @@ TransactionType = Literal["topup", "usage", "bonus", "refund", "adjustment"]
 # `end_reason` of a request whose proxy did not settle it: settled by the ledger at its last checkpoint, and corrected
 # if the true settlement or a later recovery comes after all (ledger/corrections.py).
 RECOVERED = "recovered"
+COMPLETED = "completed"
+# Some servers never say [DONE]; what they reported before they closed is their final word all the same.
+ENDED_WITHOUT_DONE = "ended_without_done"
+# The client left, and the rest was read for what it said of usage.
+DRAINED = "client_left_drained"
+# The server generated these to their end, whoever was there.
+WHOLE = frozenset((COMPLETED, ENDED_WITHOUT_DONE, DRAINED))
 
 _TEXTS = ("model", "endpoint", "usage_source", "end_reason")
 _COUNTS = (

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from ledger.entries import RECOVERED, UsageEntry, UsageSource
+from ledger.entries import COMPLETED, ENDED_WITHOUT_DONE, RECOVERED, WHOLE, UsageEntry, UsageSource
 from ledger.money import MAX_NANOS
 from metering.holds import HoldPlan
 from metering.pricing import Price, cost_nanos
@@ -16,15 +16,9 @@ from proxy.asking import Asked
 from proxy.keys import Identity
 from proxy.routing import Route
 
-COMPLETED = "completed"
-# Some servers never say [DONE]; what they reported before they closed is their final word all the same.
-ENDED_WITHOUT_DONE = "ended_without_done"
 CLIENT_LEFT = "client_left"
-# The client left, and the rest was read for what it said of usage.
-DRAINED = "client_left_drained"
 # Nothing more could be held for a stream, and what was held is used up.
 FUNDS_ENDED = "funds_ended"
-_WHOLE = (COMPLETED, ENDED_WITHOUT_DONE, DRAINED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +56,7 @@ class Ending:
     @property
     def is_complete(self) -> bool:
         """Did all come that there was to come?"""
-        return self.reason in _WHOLE
+        return self.reason in WHOLE
 
 
 def ended_how(tap: Tap) -> str:

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from ledger.entries import RECOVERED, UsageEntry
+from ledger.entries import COMPLETED, DRAINED, RECOVERED, UsageEntry
 from ledger.money import MAX_NANOS
 from metering.progress import Progress
 from metering.reading import Reading
 from metering.tap import AnswerTap, StreamTap, Tap
 from metering.usage import Usage
-from proxy.settlement import COMPLETED, DRAINED, Ending, charged_entry, checkpoint_entry, ended_how, free_entry
+from proxy.settlement import Ending, charged_entry, checkpoint_entry, ended_how, free_entry
 from tests.support.calls import IDENTITY, REQUEST_ID, admitted, price
 
 COMPLETE = Ending(COMPLETED, 200)
