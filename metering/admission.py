@@ -27,6 +27,7 @@ from runtime.breaker import Breaker
 from runtime.clock import ClockMs, monotonic_ms
 from runtime.coalesce import Coalescer, Overloaded
 from runtime.postgres import UNAVAILABLE
+from runtime.settings import Holds
 from runtime.spool import Spool
 from runtime.tasks import TaskSet
 
@@ -39,8 +40,7 @@ _MAX_IN_FLIGHT = 2
 _MAX_WAITING_ADMISSIONS = 10_000
 _REDIS_OR_POSTGRES_AWAY: tuple[type[BaseException], ...] = (*AWAY, *UNAVAILABLE)
 _NO_POLICY: tuple[type[BaseException], ...] = (*_REDIS_OR_POSTGRES_AWAY, Overloaded)
-# Settled, and not yet posted to Postgres: about 1 GB in Redis, which must not fill up.
-MAX_BACKLOG_EVENTS = 1_000_000
+_DEFAULTS = Holds()
 _BREAKER_FAILURES = 5
 _BREAKER_OPEN_MS = 1_000
 # Once not known, once changed by its owner at that moment, once more: whoever changes it all the time may wait.
@@ -114,7 +114,7 @@ class Limits:
         loader: StateLoader,
         *,
         shards: int = 1,
-        max_backlog_events: int = MAX_BACKLOG_EVENTS,
+        max_backlog_events: int = _DEFAULTS.max_unposted_events,
         spool: Spool | None = None,
         clock_ms: ClockMs = monotonic_ms,
     ) -> None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from ledger.money import MAX_NANOS
 from metering.estimate.bound import Bound
 from metering.pricing import Price, worst_cost_nanos
+from runtime.settings import Holds
 
-# Half a page of text, a few seconds of most models: a stream asks for more about once in that time.
-FIRST_STEP_TOKENS = 512
+_DEFAULTS = Holds()
 # A server that sent a token in so many bytes may pack them this much tighter before the next look.
 _PACKING = 4
 
@@ -31,7 +31,7 @@ class HoldPlan:
     least_output: int = 1
     is_stepwise: bool = False
     may_lower: bool = False
-    step_tokens: int = FIRST_STEP_TOKENS
+    step_tokens: int = _DEFAULTS.step_tokens
 
     @property
     def worst_nanos(self) -> int:
