@@ -83,8 +83,10 @@ class HoldPlan:
 
     def lowered_limit(self, held_nanos: int) -> int | None:
         """The limit that goes with a hold that was lowered; None: it was not."""
+        if self.is_stepwise or held_nanos >= self.worst_nanos:
+            return None
         paid = self.tokens_for(held_nanos)
-        if self.is_stepwise or paid is None or held_nanos >= self.worst_nanos:
+        if paid is None:
             return None
         missing = max(0, self.all_output - paid)
         return max(self.least_output, self.limit - -(-missing // self.answers))

@@ -23,7 +23,10 @@ FUNDS_ENDED = "funds_ended"
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """Everything that was decided before the upstream was asked."""
+    """Everything that was decided before the upstream was asked.
+
+    `lowered_limit`: the limit that goes upstream where the wallet does not pay for the client's own, else None.
+    """
 
     request_id: UUID
     identity: Identity
@@ -34,11 +37,7 @@ class Admitted:
     client_request_id: str | None
     plan: HoldPlan
     held_nanos: int
-
-    @property
-    def lowered_limit(self) -> int | None:
-        """The limit that goes upstream where the wallet does not pay for the client's own."""
-        return self.plan.lowered_limit(self.held_nanos)
+    lowered_limit: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,9 +129,3 @@ async def test_a_checkpoint_of_what_generates_no_tokens_has_none() -> None:
 async def test_a_checkpoint_costs_no_more_than_a_wallet_can_hold() -> None:
     dear = replace(admitted(), price=price(output_nanos_per_1k=MAX_NANOS))
     assert checkpoint_entry(dear, Progress(pieces=10**6), 60, 200, 1).cost_nanos == MAX_NANOS
-
-
-@pytest.mark.parametrize(("held", "limit"), [(MAX_NANOS, None), (60 * 7_000 + 31_000, 60)])
-async def test_a_hold_that_was_lowered_lowers_the_limit(held: int, limit: int | None) -> None:
-    lowered = replace(admitted(), held_nanos=held)
-    assert lowered.lowered_limit == limit
