@@ -19,6 +19,13 @@ TransactionType = Literal["topup", "usage", "bonus", "refund", "adjustment"]
 # `end_reason` of a request whose proxy did not settle it: settled by the ledger at its last checkpoint, and corrected
 # if the true settlement or a later recovery comes after all (ledger/corrections.py).
 RECOVERED = "recovered"
+COMPLETED = "completed"
+# Some servers never say [DONE]; what they reported before they closed is their final word all the same.
+ENDED_WITHOUT_DONE = "ended_without_done"
+# The client left, and the rest was read for what it said of usage.
+DRAINED = "client_left_drained"
+# The server generated these to their end, whoever was there.
+WHOLE = frozenset((COMPLETED, ENDED_WITHOUT_DONE, DRAINED))
 
 
 def _plain(value: object) -> str:
@@ -75,6 +82,10 @@ class UsageEntry(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=
     @property
     def all_output_tokens(self) -> int:
         return self.output_tokens + self.reasoning_tokens + self.audio_output_tokens
+
+    @property
+    def all_tokens(self) -> int:
+        return self.all_input_tokens + self.all_output_tokens
 
     def to_json(self) -> bytes:
         return _ENCODER.encode(self)

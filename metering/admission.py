@@ -15,14 +15,13 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from ledger.redis_schema import holds_key, key_state_key, shard_of, usage_stream, wallet_key
 from metering.bucket import DAY_MS, MINUTE_MS, Bucket
 from metering.leases import LEASE_MS, Leases
 from metering.policies import KnownPolicies
 from metering.policy import UNKNOWN_USE, Policy, Refused, Use, parse_or_nothing
-from metering.scripts import script
+from metering.scripts import AWAY, script
 from metering.settlements import Settlement
 from metering.settling import Settler
 from metering.verdict import REFUSED_MARK, Outcome
@@ -30,6 +29,7 @@ from runtime.breaker import Breaker
 from runtime.clock import ClockMs, monotonic_ms
 from runtime.coalesce import Coalescer, Overloaded
 from runtime.postgres import UNAVAILABLE
+from runtime.settings import Holds
 from runtime.spool import Spool
 from runtime.tasks import TaskSet
 
@@ -40,10 +40,9 @@ _MAX_BATCH = 128
 # Two calls under way: one travels while the other runs. More only makes the batches smaller.
 _MAX_IN_FLIGHT = 2
 _MAX_WAITING_ADMISSIONS = 10_000
-_AWAY: tuple[type[BaseException], ...] = (RedisError, *UNAVAILABLE)
-_NO_POLICY: tuple[type[BaseException], ...] = (*_AWAY, Overloaded)
-# Settled, and not yet posted to Postgres: about 1 GB in Redis, which must not fill up.
-MAX_BACKLOG_EVENTS = 1_000_000
+_REDIS_OR_POSTGRES_AWAY: tuple[type[BaseException], ...] = (*AWAY, *UNAVAILABLE)
+_NO_POLICY: tuple[type[BaseException], ...] = (*_REDIS_OR_POSTGRES_AWAY, Overloaded)
+_DEFAULTS = Holds()
 _BREAKER_FAILURES = 5
 _BREAKER_OPEN_MS = 1_000
 # Once not known, once changed by its owner at that moment, once more: whoever changes it all the time may wait.
@@ -115,7 +114,7 @@ class Limits:
         loader: StateLoader,
         *,
         shards: int = 1,
-        max_backlog_events: int = MAX_BACKLOG_EVENTS,
+        max_backlog_events: int = _DEFAULTS.max_unposted_events,
         spool: Spool | None = None,
         clock_ms: ClockMs = monotonic_ms,
     ) -> None:
@@ -169,7 +168,7 @@ class Limits:
             if state[0] is None:
                 await self._loader.push_keys([key_id])
                 state = await self._redis.hmget(name, fields)
-        except _AWAY as error:
+        except _REDIS_OR_POSTGRES_AWAY as error:
             raise LimitsUnavailable(type(error).__name__, _BREAKER_OPEN_MS) from error
         active, expires_ms, frozen, policy = state[0], int(state[1] or 0), state[2], state[3]
         is_good = active == b"1" and (expires_ms == 0 or now_ms < expires_ms)
@@ -222,7 +221,7 @@ class Limits:
         try:
             await self._loader.push_wallets([request.wallet_id])
             await self._loader.push_keys([request.key_id])
-        except _AWAY as error:
+        except _REDIS_OR_POSTGRES_AWAY as error:
             raise LimitsUnavailable(type(error).__name__, _BREAKER_OPEN_MS) from error
 
     async def _judge_and_ask(self, request: Admission) -> Decision:
@@ -255,7 +254,7 @@ class Limits:
             raise LimitsUnavailable(str(error), _BREAKER_OPEN_MS) from error
         try:
             return await future
-        except (RedisError, OSError, TimeoutError) as error:
+        except AWAY as error:
             # It may have been executed all the same: whatever it held is let go.
             self.release(request)
             raise LimitsUnavailable(type(error).__name__, _BREAKER_OPEN_MS) from error
@@ -276,7 +275,7 @@ class Limits:
             args.extend((request.request_id.bytes, hold_nanos, least_nanos, request.tokens, judged))
         try:
             reply = await self._admit_script(keys, args)
-        except (RedisError, OSError, TimeoutError):
+        except AWAY:
             self._note_answer(shard, False)
             raise
         self._note_answer(shard, True)

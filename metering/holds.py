@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from ledger.money import MAX_NANOS
 from metering.estimate.bound import Bound
 from metering.pricing import Price, worst_cost_nanos
+from runtime.settings import Holds
 
-# Half a page of text, a few seconds of most models: a stream asks for more about once in that time.
-FIRST_STEP_TOKENS = 512
+_DEFAULTS = Holds()
 # A server that sent a token in so many bytes may pack them this much tighter before the next look.
 _PACKING = 4
 
@@ -31,7 +31,7 @@ class HoldPlan(Struct, frozen=True):
     least_output: int = 1
     is_stepwise: bool = False
     may_lower: bool = False
-    step_tokens: int = FIRST_STEP_TOKENS
+    step_tokens: int = _DEFAULTS.step_tokens
 
     @property
     def worst_nanos(self) -> int:
@@ -83,8 +83,10 @@ class HoldPlan(Struct, frozen=True):
 
     def lowered_limit(self, held_nanos: int) -> int | None:
         """The limit that goes with a hold that was lowered; None: it was not."""
+        if self.is_stepwise or held_nanos >= self.worst_nanos:
+            return None
         paid = self.tokens_for(held_nanos)
-        if self.is_stepwise or paid is None or held_nanos >= self.worst_nanos:
+        if paid is None:
             return None
         missing = max(0, self.all_output - paid)
         return max(self.least_output, self.limit - -(-missing // self.answers))

@@ -6,25 +6,8 @@ does not report is counted here.
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal, get_args
 
-KindName = Literal[
-    "generic",
-    "vllm",
-    "sglang",
-    "llamacpp",
-    "ollama",
-    "tgi",
-    "trtllm",
-    "openai",
-    "azure",
-    "anthropic",
-    "mistral",
-    "deepseek",
-    "openrouter",
-    "groq",
-]
-KIND_NAMES: tuple[KindName, ...] = get_args(KindName)
+from runtime.settings import UpstreamKind
 
 
 class OnClientLeft(Enum):
@@ -56,7 +39,7 @@ class Kind:
     carry `"usage":null` whether asked or not.
     """
 
-    name: KindName
+    name: UpstreamKind
     asks_usage: bool = True
     running: bool = False
     running_alone: bool = False

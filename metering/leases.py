@@ -12,10 +12,9 @@ from uuid import UUID
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from ledger.redis_schema import holds_key, key_state_key, shard_of, wallet_key
-from metering.scripts import script
+from metering.scripts import AWAY, script
 from runtime.backoff import pause
 from runtime.clock import ClockMs, monotonic_ms
 from runtime.coalesce import Coalescer
@@ -33,7 +32,6 @@ TICK_S = 0.25
 _MAX_BATCH = 64
 _MAX_WAITING = 10_000
 _UNKNOWN_WALLET = -1
-AWAY: tuple[type[BaseException], ...] = (RedisError, OSError, TimeoutError)
 
 
 @dataclass(slots=True, eq=False)

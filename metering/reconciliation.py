@@ -9,11 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ledger.billed import Billed
+from ledger.entries import DRAINED, WHOLE
 from metering.counters import DIALECTS, Dialect, Direction, Growth, Tokens
 
-# As `proxy.settlement` writes them: the server generated these to their end, whoever was there.
-_WHOLE = frozenset(("completed", "ended_without_done", "client_left_drained"))
-_DRAINED = "client_left_drained"
 # A range wider than this share of what was counted hides more than it shows.
 _VAGUE = 0.1
 
@@ -155,7 +153,7 @@ def _is_counted(group: Billed, direction: Direction, dialect: Dialect) -> bool:
 
 
 def _is_cut(group: Billed) -> bool:
-    return group.end_reason not in _WHOLE
+    return group.end_reason not in WHOLE
 
 
 def _remarks(groups: Iterable[Billed]) -> Remarks:
@@ -168,7 +166,7 @@ def _remarks(groups: Iterable[Billed]) -> Remarks:
         elif _is_cut(group):
             found.cut += group.requests
             found.cut_tokens += group.output
-        elif group.end_reason == _DRAINED:
+        elif group.end_reason == DRAINED:
             found.drained += group.requests
             found.drained_tokens += group.output
         if group.usage_source in ("tokenized", "estimated"):

@@ -5,16 +5,16 @@ settlement comes after all, posting corrects the difference.
 """
 
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 import structlog
 from redis.asyncio import Redis
 
 from ledger.entries import EntryError, UsageEntry
-from ledger.redis_schema import holds_key, key_state_key, looks_key, usage_stream, wallet_key
+from ledger.redis_schema import holds_key, looks_key
 from metering.leases import LEASE_MS
 from metering.scripts import script
+from metering.settlements import Settlement, settle_arguments
 
 log = structlog.get_logger("farebox.recovery")
 
@@ -33,6 +33,13 @@ class Lapsed:
     key_id: UUID
     expiry_ms: int
     entry: UsageEntry | None
+
+    @property
+    def settlement(self) -> Settlement:
+        ids, entry = (self.request_id, self.key_id, self.wallet_id), self.entry
+        if entry is None:
+            return Settlement(*ids, 0, b"")
+        return Settlement(*ids, entry.cost_nanos, entry.to_json(), entry.all_tokens)
 
 
 def read_lapsed(request_id: bytes, hold: bytes) -> Lapsed:
@@ -75,20 +82,10 @@ class Recovery:
     async def _settle_all(self, shard: int, found: list[Lapsed]) -> int:
         if not found:
             return 0
-        names = [holds_key(shard), usage_stream(shard)]
-        args: list[Any] = []
-        for each in found:
-            names += (wallet_key(shard, each.wallet_id), key_state_key(shard, each.key_id))
-            args += (each.request_id.bytes, *_settlement(each.entry), each.expiry_ms)
+        batch, lapsed_ms = [each.settlement for each in found], [each.expiry_ms for each in found]
+        names, args = settle_arguments(shard, batch, lapsed_ms)
         charges: list[int] = await self._settle(names, args)
         for each, charge in zip(found, charges, strict=True):
             if charge >= 0:
                 log.warning("request_recovered", request_id=str(each.request_id), cost_nanos=charge)
         return sum(charge >= 0 for charge in charges)
-
-
-def _settlement(entry: UsageEntry | None) -> tuple[int, bytes, int]:
-    """Cost, event and tokens."""
-    if entry is None:
-        return 0, b"", 0
-    return entry.cost_nanos, entry.to_json(), entry.all_input_tokens + entry.all_output_tokens

@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from ledger.redis_schema import holds_key
+from metering.scripts import AWAY
 from metering.settlements import Remembered, Settlement
 from runtime.backoff import pause
 from runtime.clock import ClockMs, monotonic_ms
@@ -27,7 +27,6 @@ MAX_REMEMBERED = 40_000
 _LOOK_INTERVAL_S = 1.0
 # Settlements sent again in one call.
 _BATCH = 128
-_UNREACHABLE: tuple[type[BaseException], ...] = (RedisError, OSError, TimeoutError)
 
 Deliver = Callable[[int, list[Settlement]], Awaitable[object]]
 
@@ -76,7 +75,7 @@ class Resender:
         asked_ms, known = self._clock_ms(), self._run_ids[shard]
         try:
             self._run_ids[shard] = current = await self._run_id(shard)
-        except _UNREACHABLE:
+        except AWAY:
             return
         if known == current:
             # what this run acknowledged so long ago is in its journal

@@ -1,9 +1,13 @@
-"""The scripts of `lua/`, each bound to a server and with what it begins with."""
+"""The scripts of `lua/`, each bound to a server and with what it begins with; what a call raises."""
 
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
+from redis.exceptions import RedisError
 
 from runtime.lua import load_script, script_source
+
+# Redis is away, or too slow: what was called may have run all the same.
+AWAY: tuple[type[BaseException], ...] = (RedisError, OSError, TimeoutError)
 
 _FILES = {
     "admit": ("shared", "key_limits", "admit"),

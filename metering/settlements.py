@@ -3,10 +3,13 @@
 import struct
 from collections import deque
 from collections.abc import Sequence
-from typing import Self
+from itertools import repeat
+from typing import Any, Self
 from uuid import UUID
 
 from msgspec import Struct
+
+from ledger.redis_schema import holds_key, key_state_key, usage_stream, wallet_key
 
 # The version first: a process that finds what a newer one left must not read it wrongly.
 _VERSION = 1
@@ -39,6 +42,22 @@ class Settlement(Struct, frozen=True):
         _, request_id, key_id, wallet_id, cost_nanos, tokens = _HEAD.unpack_from(record)
         ids = UUID(bytes=request_id), UUID(bytes=key_id), UUID(bytes=wallet_id)
         return cls(*ids, cost_nanos, record[_HEAD.size :], tokens)
+
+
+def settle_arguments(
+    shard: int, batch: Sequence[Settlement], lapsed_ms: Sequence[int] | None = None
+) -> tuple[list[str], list[Any]]:
+    """KEYS and ARGV of settle.lua. `lapsed_ms`: of each, the time with which its lease was seen to have lapsed; it is
+    settled only if that is still so. None: settled whatever became of its lease.
+    """
+    keys = [holds_key(shard), usage_stream(shard)]
+    args: list[Any] = []
+    seen: Sequence[int] | repeat[str] = repeat("", len(batch)) if lapsed_ms is None else lapsed_ms
+    for settlement, seen_ms in zip(batch, seen, strict=True):
+        keys.append(wallet_key(shard, settlement.wallet_id))
+        keys.append(key_state_key(shard, settlement.key_id))
+        args.extend((settlement.request_id.bytes, settlement.cost_nanos, settlement.entry, settlement.tokens, seen_ms))
+    return keys, args
 
 
 class Remembered:

@@ -8,16 +8,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from ledger.redis_schema import holds_key, key_state_key, shard_of, usage_stream, wallet_key
+from ledger.redis_schema import shard_of
 from metering.resending import Resender
-from metering.scripts import script
-from metering.settlements import Settlement, UnknownRecord
+from metering.scripts import AWAY, script
+from metering.settlements import Settlement, UnknownRecord, settle_arguments
 from runtime.backoff import Backoff, pause
 from runtime.breaker import Breaker
 from runtime.clock import ClockMs, monotonic_ms
@@ -39,7 +37,6 @@ _RETRY_FIRST_S = 0.05
 _RETRY_MAX_S = 1.0
 # How often to look for what other processes left when they died.
 _ADOPT_INTERVAL_S = 30.0
-_AWAY: tuple[type[BaseException], ...] = (RedisError, OSError, TimeoutError)
 _NOT_SPOOLED: tuple[type[BaseException], ...] = (SpoolFull, RecordTooLarge, Overloaded, OSError)
 
 
@@ -111,7 +108,7 @@ class Settler:
             if not is_away:
                 try:
                     return await self._send(shard, batch)
-                except _AWAY:
+                except AWAY:
                     pass
             if await self._is_spooled(batch):
                 return [None] * len(batch)
@@ -120,11 +117,11 @@ class Settler:
 
     async def _send(self, shard: int, batch: list[Settlement]) -> list[int]:
         """Raises what Redis raises."""
-        keys, args = _arguments(shard, batch)
+        keys, args = settle_arguments(shard, batch)
         try:
             async with asyncio.timeout(_SEND_TIMEOUT_S):
                 charges: list[int] = await self._script(keys, args)
-        except _AWAY as error:
+        except AWAY as error:
             self._failed(shard, error)
             raise
         self._breakers[shard].succeeded()
@@ -164,7 +161,7 @@ class Settler:
                 await spool.adopt()
                 if count := await spool.drain(self._replay):
                     log.info("settlements_replayed", count=count, left=len(spool))
-            except _AWAY as error:
+            except AWAY as error:
                 if not was_failing:
                     log.warning("replay_delayed", waiting=len(spool), error=type(error).__name__)
                 was_failing = True
@@ -192,20 +189,9 @@ class Settler:
             try:
                 await self._send(shard, [settlement for _, settlement in pairs])
                 self._replayed.update(record for record, _ in pairs)
-            except _AWAY as error:
+            except AWAY as error:
                 failure = error
         if failure is not None:
             raise failure
         self._replayed.clear()
         return unknown
-
-
-def _arguments(shard: int, batch: list[Settlement]) -> tuple[list[str], list[Any]]:
-    """KEYS and ARGV of settle.lua."""
-    keys = [holds_key(shard), usage_stream(shard)]
-    args: list[Any] = []
-    for settlement in batch:
-        keys.append(wallet_key(shard, settlement.wallet_id))
-        keys.append(key_state_key(shard, settlement.key_id))
-        args.extend((settlement.request_id.bytes, settlement.cost_nanos, settlement.entry, settlement.tokens, ""))
-    return keys, args

@@ -116,4 +116,5 @@ class Desk:
             headers.client_request_id(request.raw_headers),
             wanted.plan,
             decision.held_nanos,
+            wanted.plan.lowered_limit(decision.held_nanos),
         )

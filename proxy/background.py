@@ -10,8 +10,8 @@ from accounts.stripe.pruning import Pruning
 from accounts.stripe.webhook import is_live
 from ledger import backlog
 from ledger.backlog import BacklogWatch
-from metering.leases import AWAY
 from metering.recovery import INTERVAL_S, Recovery
+from metering.scripts import AWAY
 from proxy.backends import Backends
 from proxy.notices import notice_jobs
 from runtime.periodic import Job, every

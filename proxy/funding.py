@@ -6,9 +6,10 @@ import structlog
 
 from metering.estimate.likely import likely_prompt_tokens
 from metering.holds import StreamFunds
-from metering.leases import AWAY, Lease, Leases
+from metering.leases import Lease, Leases
 from metering.progress import Progress, tokens_so_far
 from metering.reading import all_input_tokens
+from metering.scripts import AWAY
 from proxy.relay import Relay
 from proxy.settlement import Admitted, checkpoint_entry
 from runtime.clock import ClockMs, monotonic_ms
@@ -82,8 +83,7 @@ class Funding:
         if input_tokens := all_input_tokens(progress.reading):
             funds.plan = funds.plan.with_input(input_tokens)
         tokens = _tokens_of(funds, progress)
-        funds.plan_look(tokens, relay.passed_bytes)
-        relay.look_at_bytes = funds.look_at_bytes
+        _plan_look(relay, funds, tokens)
         wanted_nanos = funds.wanted_nanos(tokens)
         if wanted_nanos == 0 or self._is_asking:
             return
@@ -113,13 +113,17 @@ class Funding:
             return 0
         funds.held_nanos = held_nanos
         tokens = _tokens_of(funds, relay.tap.progress())
-        funds.plan_look(tokens, relay.passed_bytes)
-        relay.look_at_bytes = funds.look_at_bytes
+        _plan_look(relay, funds, tokens)
         if held_nanos >= hoped_for:
             return funds.wanted_nanos(tokens)
         if funds.is_spent(tokens):
             relay.cut()
         return 0
+
+
+def _plan_look(relay: Relay, funds: StreamFunds, tokens: int) -> None:
+    funds.plan_look(tokens, relay.passed_bytes)
+    relay.look_at_bytes = funds.look_at_bytes
 
 
 def _look_later(relay: Relay, funds: StreamFunds) -> None:

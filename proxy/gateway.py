@@ -11,6 +11,7 @@ from functools import partial
 import structlog
 from aiohttp import web
 
+from ledger.entries import DRAINED
 from ledger.money import format_dollars
 from metering.admission import Decision
 from metering.endpoints import Endpoint
@@ -33,7 +34,7 @@ from proxy.leaving import Drains
 from proxy.questions import Questions, is_about_our_question
 from proxy.recording import Recorder, Recording
 from proxy.relay import Relay, Signal
-from proxy.settlement import CLIENT_LEFT, DRAINED, FUNDS_ENDED, Admitted, Ending, ended_how
+from proxy.settlement import CLIENT_LEFT, FUNDS_ENDED, Admitted, Ending, ended_how
 from proxy.upstream.errors import UpstreamError
 from proxy.upstream.pool import UpstreamRequest
 from runtime.clock import monotonic_ms, wall_ms

@@ -104,7 +104,7 @@ class Recorder:
             entry.wallet_id,
             entry.cost_nanos,
             entry.to_json(),
-            tokens=entry.all_input_tokens + entry.all_output_tokens,
+            tokens=entry.all_tokens,
         )
         try:
             recording._settled = self.limits.settle(settlement)

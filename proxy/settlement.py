@@ -5,7 +5,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from ledger.entries import RECOVERED, UsageEntry, UsageSource
+from ledger.entries import COMPLETED, ENDED_WITHOUT_DONE, RECOVERED, WHOLE, UsageEntry, UsageSource
 from ledger.money import MAX_NANOS
 from metering.holds import HoldPlan
 from metering.pricing import Price, cost_nanos
@@ -17,19 +17,16 @@ from proxy.asking import Asked
 from proxy.keys import Identity
 from proxy.routing import Route
 
-COMPLETED = "completed"
-# Some servers never say [DONE]; what they reported before they closed is their final word all the same.
-ENDED_WITHOUT_DONE = "ended_without_done"
 CLIENT_LEFT = "client_left"
-# The client left, and the rest was read for what it said of usage.
-DRAINED = "client_left_drained"
 # Nothing more could be held for a stream, and what was held is used up.
 FUNDS_ENDED = "funds_ended"
-_WHOLE = (COMPLETED, ENDED_WITHOUT_DONE, DRAINED)
 
 
 class Admitted(Struct, frozen=True):
-    """Everything that was decided before the upstream was asked."""
+    """Everything that was decided before the upstream was asked.
+
+    `lowered_limit`: the limit that goes upstream where the wallet does not pay for the client's own, else None.
+    """
 
     request_id: UUID
     identity: Identity
@@ -40,11 +37,7 @@ class Admitted(Struct, frozen=True):
     client_request_id: str | None
     plan: HoldPlan
     held_nanos: int
-
-    @property
-    def lowered_limit(self) -> int | None:
-        """The limit that goes upstream where the wallet does not pay for the client's own."""
-        return self.plan.lowered_limit(self.held_nanos)
+    lowered_limit: int | None
 
 
 class Ending(Struct, frozen=True):
@@ -61,7 +54,7 @@ class Ending(Struct, frozen=True):
     @property
     def is_complete(self) -> bool:
         """Did all come that there was to come?"""
-        return self.reason in _WHOLE
+        return self.reason in WHOLE
 
 
 def ended_how(tap: Tap) -> str:

@@ -23,8 +23,6 @@ from metering.formats.format import (
     whole_number,
 )
 
-# vLLM's and OpenAI's own default.
-DEFAULT_OUTPUT_TOKENS = 16
 LIMITS = ("max_tokens", "max_completion_tokens")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from metering.kinds import KIND_NAMES
+from metering.kinds import KINDS
 from tests.support.matrix import Fleet, Outcome, fleet
 from tests.support.office import Office
 from tests.support.program import Program
@@ -25,7 +25,7 @@ CHAT = "/v1/chat/completions"
 TOKENS, CUT_AT = 9, 5
 # Long enough to leave in the middle of, at 25 ms a token.
 LONG = {"tokens": 400, "chunk_delay_ms": 25}
-CHATTING = list(KIND_NAMES)
+CHATTING = list(KINDS)
 # How far our own count may be off where nobody reports: the simulator's words are one token of two or three letters.
 TOLERANCE = {"reported": 0.0, "partial": 0.0, "tokenized": 0.0, "estimated": 0.35, "none": 0.0}
 

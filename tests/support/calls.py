@@ -65,4 +65,5 @@ def admitted(client_request_id: str | None = None, **body: Any) -> Admitted:
         client_request_id=client_request_id,
         plan=HoldPlan(Bound(input_tokens=10, output_tokens=100), price(), limit=100),
         held_nanos=MAX_NANOS,
+        lowered_limit=None,
     )

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import asyncpg
 
-from metering.kinds import KIND_NAMES
+from metering.kinds import KINDS
 from runtime.processes import start_child
 from tests.support.ledger import until as until_asked
 from tests.support.office import Customer, Office
@@ -103,7 +103,7 @@ async def _read(answer: aiohttp.ClientResponse, leave_after: int | None) -> byte
 @asynccontextmanager
 async def fleet(program: Program, office: Office, folder: Path) -> AsyncIterator[Fleet]:
     log_path = folder / "simulate-kinds.log"
-    argv = [sys.executable, "-c", _SIMULATE, UPSTREAM_KEY, *KIND_NAMES]
+    argv = [sys.executable, "-c", _SIMULATE, UPSTREAM_KEY, *KINDS]
     simulator = start_child(argv, name="simulate-kinds", env=environment(), log_path=log_path)
     await until(lambda: log_path.exists() and "listening on " in log_path.read_text())
     url = log_path.read_text().split("listening on ")[1].split(",")[0].removesuffix("/v1")
@@ -118,7 +118,7 @@ async def fleet(program: Program, office: Office, folder: Path) -> AsyncIterator
             "idle_timeout_s": IDLE_S,
             "first_byte_timeout_s": 10,
         }
-        for kind in KIND_NAMES
+        for kind in KINDS
     ]
     proxy, base_url = await program.start_proxy(upstreams=upstreams)
     try:
@@ -132,6 +132,6 @@ async def fleet(program: Program, office: Office, folder: Path) -> AsyncIterator
 async def _set_prices(database_url: str) -> None:
     connection = await asyncpg.connect(database_url)
     try:
-        await connection.executemany(_PRICE, [(kind,) for kind in KIND_NAMES])
+        await connection.executemany(_PRICE, [(kind,) for kind in KINDS])
     finally:
         await connection.close()

@@ -80,6 +80,7 @@ def test_a_later_field_is_written_where_it_says_something(name: str) -> None:
 def test_audio_counts_as_input_and_as_output() -> None:
     entry = replace(ENTRY, audio_input_tokens=10, audio_output_tokens=20, images=7, audio_ms=8)
     assert (entry.all_input_tokens, entry.all_output_tokens) == (1 + 2 + 3 + 10, 4 + 5 + 20)
+    assert entry.all_tokens == 1 + 2 + 3 + 10 + 4 + 5 + 20
 
 
 @given(st.binary() | st.recursive(st.none() | st.integers(), lambda x: st.lists(x)).map(lambda x: orjson.dumps(str(x))))

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from metering.counters import DIALECTS, CountersError, Growth, Page, Tokens, grown, read_page
-from metering.kinds import KIND_NAMES
+from metering.kinds import KINDS
 
 PAGES = Path("tests/data/metrics")
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
@@ -43,7 +43,7 @@ def test_of_a_generic_server_it_is_found_out(kind: str) -> None:
 
 
 def test_every_dialect_is_a_kind() -> None:
-    assert set(SAID) == set(DIALECTS) <= set(KIND_NAMES)
+    assert set(SAID) == set(DIALECTS) <= set(KINDS)
 
 
 def test_names_with_underscores_instead_of_colons() -> None:

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.billed import Billed
+from ledger.entries import DRAINED
 from metering.counters import DIALECTS, Growth, Tokens
 from metering.reconciliation import Bounds, Line, Reconciliation, reconcile
-from proxy import settlement
 
 EXACT = Bounds(0.0, 0)
 
@@ -83,7 +83,7 @@ def test_a_prompt_that_may_not_have_been_read_need_not_be_counted() -> None:
 
 
 def test_what_was_read_to_its_end_counts_whole() -> None:
-    drained = billed(end_reason=settlement.DRAINED)
+    drained = billed(end_reason=DRAINED)
     found = judged([drained], 10, 100, "sglang")
     assert found.is_within and lines(found)[1].least == 100
     assert (found.remarks["m"].drained, found.remarks["m"].drained_tokens) == (1, 100)

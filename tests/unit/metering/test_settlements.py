@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metering.settlements import Remembered, Settlement, UnknownRecord
+from ledger.redis_schema import holds_key, key_state_key, usage_stream, wallet_key
+from metering.settlements import Remembered, Settlement, UnknownRecord, settle_arguments
 from tests.support.played_redis import numbered
 
 COUNTS = st.integers(0, 2**64 - 1)
@@ -29,6 +30,16 @@ def test_a_record_says_nothing_but_ids_counts_and_the_entry() -> None:
     settlement = Settlement(UUID(int=1), UUID(int=2), UUID(int=3), 4, b"entry", 5)
     numbers = [1, *[0] * 15, 1, *[0] * 15, 2, *[0] * 15, 3, *[0] * 7, 4, *[0] * 7, 5]
     assert settlement.to_record() == bytes(numbers) + b"entry"
+
+
+def test_what_the_script_is_told() -> None:
+    first, second = Settlement(UUID(int=1), UUID(int=2), UUID(int=3), 4, b"entry", 5), numbered(6, wallet=7)
+    wallets = wallet_key(1, first.wallet_id), wallet_key(1, second.wallet_id)
+    states = key_state_key(1, first.key_id), key_state_key(1, second.key_id)
+    keys, args = settle_arguments(1, [first, second])
+    assert keys == [holds_key(1), usage_stream(1), wallets[0], states[0], wallets[1], states[1]]
+    assert args == [first.request_id.bytes, 4, b"entry", 5, "", second.request_id.bytes, 6, b"6", 0, ""]
+    assert settle_arguments(1, [first, second], [17, 18]) == (keys, [*args[:4], 17, *args[5:9], 18])
 
 
 def test_what_is_remembered_is_forgotten_by_age() -> None:

@@ -7,20 +7,31 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from ledger.money import MAX_NANOS
-from metering.admission import Limits
+from metering.admission import Decision, Limits
+from metering.bucket import MINUTE_MS, Bucket
 from metering.endpoints import OLLAMA, OPENAI, Endpoint
 from metering.pricing import PriceSheet
+from metering.verdict import Outcome
 from proxy import admitting
 from proxy.admitting import Desk, Wanted
 from proxy.failures import Failure
 from proxy.keys import KeyVerifier
 from proxy.prices import PriceBook
-from proxy.routing import Routes
+from proxy.routing import Route, Routes
 from runtime.settings import Listen
-from tests.support.calls import chat_body, price, route
+from tests.support.calls import IDENTITY, REQUEST_ID, chat_body, price, route
 
 BY_PATH = {each.path: each for each in (*OPENAI, *OLLAMA)}
 CHAT = BY_PATH["/chat/completions"]
+
+
+async def desk_of(served_by: Route) -> Desk:
+    async def sheet() -> PriceSheet:
+        return PriceSheet([price(image_nanos=1_000_000)])
+
+    prices = PriceBook(sheet)
+    await prices.refresh()
+    return Desk(cast(KeyVerifier, None), cast(Limits, None), prices, Routes([served_by]), Listen())
 
 
 async def read(
@@ -29,14 +40,8 @@ async def read(
     async def body_of(_: web.BaseRequest, __: int, ___: float) -> bytes:
         return chat_body(**body)
 
-    async def sheet() -> PriceSheet:
-        return PriceSheet([price(image_nanos=1_000_000)])
-
     monkeypatch.setattr(admitting, "read_body", body_of)
-    prices = PriceBook(sheet)
-    await prices.refresh()
-    routes = Routes([route(**(upstream or {}))])
-    desk = Desk(cast(KeyVerifier, None), cast(Limits, None), prices, routes, Listen())
+    desk = await desk_of(route(**(upstream or {})))
     return await desk.read(make_mocked_request("POST", "/"), endpoint)
 
 
@@ -111,3 +116,15 @@ async def test_thoughts_are_the_least_that_an_answer_needs(monkeypatch: pytest.M
     thinking = {"type": "enabled", "budget_tokens": 1_024}
     plan = (await read(BY_PATH["/messages"], monkeypatch, max_tokens=2_000, thinking=thinking)).plan
     assert plan.lowered_limit(plan.least_nanos) == 1_025
+
+
+@pytest.mark.parametrize(("paid", "limit"), [(100, None), (60, 60)])
+async def test_a_hold_that_was_lowered_lowers_the_limit(
+    paid: int, limit: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = await read(CHAT, monkeypatch, max_tokens=100)
+    bucket, held = Bucket(60, MINUTE_MS, 0), wanted.plan.nanos_for(paid)
+    decision = Decision(Outcome.ADMITTED, bucket, bucket, 0, held_nanos=held)
+    desk, request = await desk_of(route()), make_mocked_request("POST", "/")
+    admitted = desk.admitted(request, REQUEST_ID, IDENTITY, wanted, decision)
+    assert (admitted.held_nanos, admitted.lowered_limit) == (held, limit)

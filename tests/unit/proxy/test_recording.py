@@ -5,13 +5,13 @@ from typing import Any, cast
 
 import pytest
 
-from ledger.entries import UsageEntry
+from ledger.entries import COMPLETED, UsageEntry
 from metering.admission import Limits
 from metering.settlements import Settlement
 from metering.tap import AnswerTap, StreamTap
 from proxy.counting import Counting
 from proxy.recording import Recorder
-from proxy.settlement import COMPLETED, Ending
+from proxy.settlement import Ending
 from runtime.coalesce import Overloaded
 from tests.support.calls import admitted
 

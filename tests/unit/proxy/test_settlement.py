@@ -3,13 +3,13 @@
 import pytest
 from msgspec.structs import replace
 
-from ledger.entries import RECOVERED, UsageEntry
+from ledger.entries import COMPLETED, DRAINED, RECOVERED, UsageEntry
 from ledger.money import MAX_NANOS
 from metering.progress import Progress
 from metering.reading import Reading
 from metering.tap import AnswerTap, StreamTap, Tap
 from metering.usage import Usage
-from proxy.settlement import COMPLETED, DRAINED, Ending, charged_entry, checkpoint_entry, ended_how, free_entry
+from proxy.settlement import Ending, charged_entry, checkpoint_entry, ended_how, free_entry
 from tests.support.calls import IDENTITY, REQUEST_ID, admitted, price
 
 COMPLETE = Ending(COMPLETED, 200)
@@ -128,9 +128,3 @@ async def test_a_checkpoint_of_what_generates_no_tokens_has_none() -> None:
 async def test_a_checkpoint_costs_no_more_than_a_wallet_can_hold() -> None:
     dear = replace(admitted(), price=price(output_nanos_per_1k=MAX_NANOS))
     assert checkpoint_entry(dear, Progress(pieces=10**6), 60, 200, 1).cost_nanos == MAX_NANOS
-
-
-@pytest.mark.parametrize(("held", "limit"), [(MAX_NANOS, None), (60 * 7_000 + 31_000, 60)])
-async def test_a_hold_that_was_lowered_lowers_the_limit(held: int, limit: int | None) -> None:
-    lowered = replace(admitted(), held_nanos=held)
-    assert lowered.lowered_limit == limit

@@ -5,14 +5,14 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
-from metering.kinds import KIND_NAMES, OnClientLeft
+from metering.kinds import KINDS, OnClientLeft
 from runtime.settings.upstream import OnClientLeft as OnClientLeftSetting
 from runtime.settings.upstream import Upstream, UpstreamKind
 
 
-def test_every_kind_can_be_configured() -> None:
-    """The room of settings stands below the one of metering, so the names are written out twice."""
-    assert get_args(UpstreamKind) == KIND_NAMES
+def test_every_kind_can_be_configured_and_is_known() -> None:
+    """The room of settings stands below the one of metering, so what it names is described elsewhere."""
+    assert get_args(UpstreamKind) == tuple(KINDS)
     assert set(get_args(OnClientLeftSetting)) == {each.value for each in OnClientLeft} | {"default"}
 
 
