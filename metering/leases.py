@@ -89,6 +89,8 @@ class Leases:
     def close(self, request_id: UUID) -> "asyncio.Future[Any] | None":
         """It is renewed no more. What is under way must be over before it is settled, or it would hold again."""
         lease = self._open.pop(request_id, None)
+        if lease is not None:
+            lease.checkpoint = _nothing  # it knows the lease: each request would be garbage to be searched for
         if lease is None or lease.renewal is None or lease.renewal.done():
             return None
         return lease.renewal
@@ -182,6 +184,10 @@ class Leases:
         """Let go of what waits to be extended."""
         work: list[Awaitable[int]] = [each.drain(timeout_s) for each in self._extensions]
         await asyncio.gather(*work)
+
+
+def _nothing() -> bytes:
+    return b""
 
 
 def _checkpoint_of(lease: Lease) -> bytes:

@@ -86,12 +86,12 @@ class Relay:
 
     def on_end(self) -> None:
         self._collect_or_write(self.tap.finish())
-        self.upstream = None  # it knows us, we know it: left alone, each request would be garbage to be searched for
+        self._part()
         self._signal(Signal.END)
 
     def on_failure(self, error: UpstreamError) -> None:
         self.error = error
-        self.upstream = None
+        self._part()
         # what a broken stream left unfinished stays unsent: half an event is no event
         self.tap.finish()
         self._signal(Signal.FAILED)
@@ -167,8 +167,12 @@ class Relay:
         """The client left: let the upstream know at once."""
         if self.upstream is not None:
             self.upstream.abort()
-            self.upstream = None
+        self._part()
         self.tap.finish()  # reads what it has: what was delivered is owed
+
+    def _part(self) -> None:
+        """They know us, we know them: left alone, each request would be garbage to be searched for."""
+        self.upstream, self._look = None, _look_at_nothing
 
     def _collect_or_write(self, data: bytes) -> None:
         if self._client is None:
