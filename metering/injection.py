@@ -66,6 +66,8 @@ def outgoing(
     asked = _questions(request, options, kind) if may_ask and _is_stream(request, wire.name) else _NO_QUESTIONS
     added = asked.fields | _limit_it_knows(request, kind)
     is_ours = output_limit is not None or _could_be_read_otherwise(raw, request, options, wire.decides)
+    if not (is_ours or added or asked.options):
+        return Outgoing(raw)
     body = _body(raw, request, options, added, asked.options, wire.decides, is_ours=is_ours)
     return Outgoing(body, _removal(options, asked, wire.name, kind), bool(asked.options or asked.fields))
 

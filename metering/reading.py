@@ -182,7 +182,10 @@ def count(value: Any) -> int | None:
 
 def first_count(*values: Any) -> int | None:
     """The first of several fields that holds a count: dialects name one thing in several ways."""
-    return next((found for value in values if (found := count(value)) is not None), None)
+    for value in values:
+        if (found := count(value)) is not None:
+            return found
+    return None
 
 
 def object_of(value: Any) -> dict[str, Any]:

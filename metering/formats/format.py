@@ -111,8 +111,11 @@ def whole_number(fields: JsonObject, name: str, largest: int = MAX_OUTPUT_TOKENS
 
 def limit_of(fields: JsonObject, *names: str) -> int | None:
     """The first of these limits that is set; each is checked."""
-    given = [whole_number(fields, name) for name in names]
-    return next((limit for limit in given if limit is not None), None)
+    first = None
+    for name in names:
+        limit = whole_number(fields, name)
+        first = limit if first is None else first
+    return first
 
 
 def limited(fields: JsonObject, limit: int, names: tuple[str, ...], limits_in: str, *, new: str = "") -> dict[str, Any]:

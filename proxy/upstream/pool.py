@@ -136,6 +136,9 @@ class UpstreamPool:
     async def _lease(self) -> UpstreamConnection:
         if self._closed:
             raise UpstreamConnectError("the pool is closed")
+        free = self._state.reuse(self._loop.time())
+        if free is not None:
+            return free if free.is_usable else await self._open()
         ticket = _Ticket()
         if not self._state.join(ticket):
             raise UpstreamBusy("every upstream connection is in use and the queue is full")
@@ -216,7 +219,8 @@ class UpstreamPool:
             self._state.release(connection, self._loop.time())
         else:
             self._state.retire()
-        self._advance()
+        if self._state.waiting:
+            self._advance()
 
     def unused_broken(self, connection: UpstreamConnection) -> None:
         self._state.lose(connection)

@@ -88,6 +88,13 @@ class PoolState(Generic[TicketT, ConnectionT]):
     def waiting(self) -> int:
         return len(self._waiting)
 
+    def reuse(self, now_s: float) -> ConnectionT | None:
+        """What `join` and `assign` would come to where nobody waits and a connection is free: the one used last."""
+        if self._waiting or not self._idle or self._idle[0].since_s <= now_s - self._limits.keep_alive_s:
+            return None
+        self._leased += 1
+        return self._idle.pop().connection
+
     def join(self, ticket: TicketT) -> bool:
         """Queue a request; False if neither a connection nor a place in the queue is free."""
         if not (self._idle or self._has_room()) and len(self._waiting) >= self._limits.max_waiting:
