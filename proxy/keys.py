@@ -1,4 +1,4 @@
-"""Who presents this key: in-process LRU -> Redis -> Postgres rows with its prefix -> bcrypt in a thread.
+"""Who presents this key: this process -> Redis -> Postgres rows with its prefix -> bcrypt in a thread.
 
 The caches say *who*, never whether the key is still good: that is asked at admission, each time. Only what bcrypt
 has verified is cached, under an HMAC of the whole key. Equal look-ups in flight are joined. A key whose prefix
@@ -14,7 +14,6 @@ from typing import Protocol
 from uuid import UUID
 
 import orjson
-from cachetools import TTLCache
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -22,6 +21,7 @@ from accounts.key_format import KeyFormat, cache_id, lookup_prefix, matches_hash
 from ledger.postgres import KeyRow
 from proxy.failures import Failure, invalid_api_key, retry_after
 from runtime.coalesce import Coalescer, Overloaded
+from runtime.expiring import Expiring
 from runtime.postgres import UNAVAILABLE
 from runtime.tasks import TaskSet
 
@@ -70,8 +70,8 @@ class KeyVerifier:
         self._store = store
         self._format = key_format
         self._pepper = pepper
-        self._known: TTLCache[str, Identity] = TTLCache(_KNOWN_SIZE, _KNOWN_TTL_S)
-        self._wrong: TTLCache[str, bool] = TTLCache(_WRONG_SIZE, _WRONG_TTL_S)
+        self._known: Expiring[str, Identity] = Expiring(_KNOWN_SIZE, _KNOWN_TTL_S)
+        self._wrong: Expiring[str, bool] = Expiring(_WRONG_SIZE, _WRONG_TTL_S)
         self._in_flight: dict[str, asyncio.Task[Identity | Failure | None]] = {}
         self._at_bcrypt: Counter[str] = Counter()
         self._threads = ThreadPoolExecutor(_BCRYPT_THREADS, thread_name_prefix="bcrypt")
@@ -91,13 +91,13 @@ class KeyVerifier:
         identity = self._known.get(name)
         if identity is not None:
             return identity
-        if name in self._wrong:
+        if self._wrong.get(name):
             raise invalid_api_key()
         identity = await self._joined_look_up(name, key)
         if identity is None:
-            self._wrong[name] = True
+            self._wrong.put(name, True)
             raise invalid_api_key()
-        self._known[name] = identity
+        self._known.put(name, identity)
         return identity
 
     async def close(self) -> None:

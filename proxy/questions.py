@@ -1,8 +1,7 @@
 """Which upstreams refuse what we ask them for: remembered, so that the next request is not refused again."""
 
-from cachetools import TTLCache
-
 from proxy.routing import Route
+from runtime.expiring import Expiring
 
 # A server may be updated; then it is asked again.
 _TTL_S = 3600.0
@@ -15,13 +14,13 @@ class Questions:
     """By upstream and model: one server may stand in front of others."""
 
     def __init__(self) -> None:
-        self._refused: TTLCache[tuple[str, str], bool] = TTLCache(_SIZE, _TTL_S)
+        self._refused: Expiring[tuple[str, str], bool] = Expiring(_SIZE, _TTL_S)
 
     def may_ask(self, route: Route, model: str) -> bool:
-        return (route.settings.name, model) not in self._refused
+        return self._refused.get((route.settings.name, model)) is None
 
     def refused(self, route: Route, model: str) -> None:
-        self._refused[route.settings.name, model] = True
+        self._refused.put((route.settings.name, model), True)
 
 
 def is_about_our_question(status: int, body: bytes) -> bool:

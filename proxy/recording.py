@@ -5,6 +5,7 @@ stays until it is done, and the client does not wait for it any longer than for 
 """
 
 import asyncio
+import logging
 from dataclasses import dataclass, field
 
 import structlog
@@ -114,6 +115,8 @@ class Recorder:
 
 
 def _log_request(entry: UsageEntry) -> None:
+    if not log.is_enabled_for(logging.INFO):
+        return
     log.info(
         "request",
         request_id=str(entry.request_id),

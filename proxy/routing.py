@@ -1,7 +1,7 @@
 """Which upstream serves a model."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from metering.kinds import KINDS, Kind, OnClientLeft
 from proxy.upstream.pool import UpstreamPool
@@ -13,29 +13,29 @@ _CREDENTIAL_HEADERS = {"anthropic": b"x-api-key", "azure": b"api-key"}
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An upstream as configured, and the connections to it."""
+    """An upstream as configured, and the connections to it.
+
+    `on_client_left`: what the operator says, or what is right for this kind of server. `credential_header`: Anthropic
+    and Azure take a key by a header of their own.
+    """
 
     settings: Upstream
     pool: UpstreamPool
+    kind: Kind = field(init=False)
+    on_client_left: OnClientLeft = field(init=False)
+    credential: str | None = field(init=False, repr=False)
+    credential_header: bytes = field(init=False)
 
-    @property
-    def kind(self) -> Kind:
-        return KINDS[self.settings.kind]
-
-    @property
-    def on_client_left(self) -> OnClientLeft:
-        """What the operator says, or what is right for this kind of server."""
-        wanted = self.settings.on_client_left
-        return self.kind.on_client_left if wanted == "default" else OnClientLeft(wanted)
-
-    @property
-    def credential_header(self) -> bytes:
-        """Anthropic and Azure take a key by a header of their own."""
-        return _CREDENTIAL_HEADERS.get(self.kind.name, b"authorization")
-
-    @property
-    def credential(self) -> str | None:
-        return self.settings.api_key.get_secret_value() if self.settings.api_key else None
+    def __post_init__(self) -> None:
+        """Worked out once: every request asks."""
+        settings = self.settings
+        kind = KINDS[settings.kind]
+        object.__setattr__(self, "kind", kind)
+        wanted = settings.on_client_left
+        left = kind.on_client_left if wanted == "default" else OnClientLeft(wanted)
+        object.__setattr__(self, "on_client_left", left)
+        object.__setattr__(self, "credential", settings.api_key.get_secret_value() if settings.api_key else None)
+        object.__setattr__(self, "credential_header", _CREDENTIAL_HEADERS.get(kind.name, b"authorization"))
 
 
 class Routes:
