@@ -3,8 +3,6 @@
 from typing import Any, cast
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import make_mocked_request
 
 from ledger.money import MAX_NANOS
 from metering.admission import Limits
@@ -16,8 +14,10 @@ from proxy.failures import Failure
 from proxy.keys import KeyVerifier
 from proxy.prices import PriceBook
 from proxy.routing import Routes
+from runtime.http.request import Request
 from runtime.settings import Listen
 from tests.support.calls import chat_body, price, route
+from tests.support.requests import made_request
 
 BY_PATH = {each.path: each for each in (*OPENAI, *OLLAMA)}
 CHAT = BY_PATH["/chat/completions"]
@@ -26,7 +26,7 @@ CHAT = BY_PATH["/chat/completions"]
 async def read(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, upstream: dict[str, Any] | None = None, **body: Any
 ) -> Wanted:
-    async def body_of(_: web.BaseRequest, __: int, ___: float) -> bytes:
+    async def body_of(_: Request, __: int, ___: float) -> bytes:
         return chat_body(**body)
 
     async def sheet() -> PriceSheet:
@@ -37,7 +37,7 @@ async def read(
     await prices.refresh()
     routes = Routes([route(**(upstream or {}))])
     desk = Desk(cast(KeyVerifier, None), cast(Limits, None), prices, routes, Listen())
-    return await desk.read(make_mocked_request("POST", "/"), endpoint)
+    return await desk.read(made_request("POST"), endpoint)
 
 
 async def test_the_hold_is_the_dearest_that_it_can_become(monkeypatch: pytest.MonkeyPatch) -> None:
