@@ -101,9 +101,12 @@ class Connection(asyncio.Protocol):
         parser.feed(data)
         if parser.requests:
             self._waiting += parser.take()
-        if self._request is None:
+        request = self._request
+        if request is None:
             self._take_next()
-        self._balance()
+            request = self._request
+        if self._waiting or self._is_read_paused or (request is not None and not request.body.is_over):
+            self._balance()
 
     def eof_received(self) -> None:
         """A client that has stopped sending has left, as with most servers; what is written already flows off."""
@@ -244,8 +247,10 @@ class Connection(asyncio.Protocol):
             self._close(hears_out=not request.body.is_complete or self._parser.is_within)
             return
         self._be_idle()
-        self._take_next()
-        self._balance()
+        if self._waiting or self._parser.fault is not None or self._parser.is_within:
+            self._take_next()
+        if self._is_read_paused or self._is_write_paused:
+            self._balance()
 
     def _refuse(self) -> None:
         """What came is no HTTP: one answer to it, and the end."""

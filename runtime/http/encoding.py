@@ -16,8 +16,8 @@ _GZIP = frozenset(("gzip", "x-gzip"))
 _KNOWN = _GZIP | {"deflate"}
 
 
-def is_packed(coding: str | None) -> bool:
-    return coding is not None and coding.strip().lower() not in ("", "identity")
+def is_packed(coding: str) -> bool:
+    return coding.strip().lower() not in ("", "identity")
 
 
 def unpack(packed: bytes, coding: str, max_bytes: int) -> bytes:

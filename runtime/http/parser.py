@@ -38,6 +38,7 @@ class RequestParser:
     __slots__ = (
         "_barren_bytes",
         "_began_now",
+        "_fed_bytes",
         "_http",
         "_is_head_again",
         "_is_upgrade",
@@ -60,7 +61,7 @@ class RequestParser:
         self._raw: RawHeaders = []
         self._target = b""
         self._is_upgrade = self._is_head_again = self._began_now = False
-        self._barren_bytes = 0
+        self._barren_bytes = self._fed_bytes = 0
         self._http = httptools.HttpRequestParser(self)
 
     def feed(self, data: bytes) -> None:
@@ -68,6 +69,7 @@ class RequestParser:
         if self.fault is not None:
             return
         self._began_now = False
+        self._fed_bytes = len(data)
         self._parse(data)
         if self.is_within:
             self._count_barren(len(data))
@@ -145,40 +147,44 @@ class RequestParser:
         if self._is_head_again:
             self._is_head_again = False
             return
-        http, raw = self._http, self._raw
+        http, limits = self._http, self._limits
         version = _VERSIONS.get(http.get_http_version())
+        method = http.get_method().decode()
+        headers = Headers(self._raw)
         if version is None:
             self._refuse("not HTTP/1.x")
-        size = len(self._target) + sum([len(name) + len(value) + _LINE_EXTRA_BYTES for name, value in raw])
-        if size > self._limits.max_header_bytes:
-            self._refuse("the headers are too large")
-        assert version is not None
-        headers = Headers(raw)
-        self._check(headers, version)
-        method = http.get_method().decode()
-        self._is_upgrade = http.should_upgrade()
-        body = RequestBody(self._limits.max_body_bytes)
-        self._request = request = Request(
-            method, self._target, headers, body, version=version, keeps_alive=http.should_keep_alive()
-        )
-        self._raw = []
-        self.requests.append(request)
-
-    def _check(self, headers: Headers, version: tuple[int, int]) -> None:
-        if self._http.get_method() == b"CONNECT":
+        elif method == "CONNECT":
             self._refuse("this is no tunnel")
+        elif reason := self._fault_of(headers, version):
+            self._refuse(reason)
+        else:
+            body = RequestBody(limits.max_body_bytes)
+            self._is_upgrade = http.should_upgrade()
+            self._request = Request(
+                method, self._target, headers, body, version=version, keeps_alive=http.should_keep_alive()
+            )
+            self._raw = []
+            self.requests.append(self._request)
+
+    def _fault_of(self, headers: Headers, version: tuple[int, int]) -> str | None:
+        # a head that came in one read, which is no larger, need not be measured
+        if not self._began_now or self._fed_bytes > self._limits.max_header_bytes:
+            size = len(self._target) + sum([len(name) + len(value) + _LINE_EXTRA_BYTES for name, value in self._raw])
+            if size > self._limits.max_header_bytes:
+                return "the headers are too large"
         if headers.has_twins:
             names = [name for name, _ in headers.raw]
             if any(names.count(name) > 1 for name in _SINGLE):
-                self._refuse("a header comes twice")
-        if headers.get_raw(b"host") is None and version is HTTP_1_1:
-            self._refuse("no host")
+                return "a header comes twice"
+        if version is HTTP_1_1 and headers.get_raw(b"host") is None:
+            return "no host"
         coding = headers.get_raw(b"transfer-encoding")
-        if coding is not None and (coding.lower() != b"chunked" or version is not HTTP_1_1):
-            self._refuse("a transfer coding other than chunked")
+        if coding is None:
+            return None
+        if coding.lower() != b"chunked" or version is not HTTP_1_1:
+            return "a transfer coding other than chunked"
         # llhttp refuses that too; it is what smuggling is made of
-        if coding is not None and headers.get_raw(b"content-length") is not None:
-            self._refuse("two framings")
+        return None if headers.get_raw(b"content-length") is None else "two framings"
 
     def on_body(self, data: bytes) -> None:
         assert self._request is not None

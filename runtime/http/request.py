@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 from typing import Protocol, overload
 from urllib.parse import parse_qsl, unquote
 
@@ -62,7 +63,7 @@ class Channel(Protocol):
 class Request:
     """Head and body of one request; made by the parser, and given its channel when its turn has come."""
 
-    __slots__ = ("_channel", "_target", "body", "content_length", "headers", "keeps_alive", "method", "path", "version")
+    __slots__ = ("_channel", "_target", "body", "headers", "keeps_alive", "method", "path", "version")
 
     def __init__(
         self,
@@ -79,8 +80,6 @@ class Request:
         self.headers = headers
         self.body = body
         self.keeps_alive = keeps_alive
-        length = headers.get_raw(b"content-length")
-        self.content_length = None if length is None else int(length)
         self._target = target
         self.path = path_of(target)
         self._channel: Channel | None = None
@@ -92,6 +91,12 @@ class Request:
     def raw_headers(self) -> RawHeaders:
         """All header fields as they came, names in lower case."""
         return self.headers.raw
+
+    @property
+    def content_length(self) -> int | None:
+        """How long the body is, where that is said."""
+        length = self.headers.get_raw(b"content-length")
+        return None if length is None else int(length)
 
     @property
     def query(self) -> Sequence[tuple[str, str]]:
@@ -120,8 +125,10 @@ class Request:
         if not self.body.is_over:
             self._connected.want_body()
         raw = await self.body.read()
-        coding = self.headers.get("content-encoding")
-        if coding is None or not is_packed(coding) or not raw:
+        if self.headers.get_raw(b"content-encoding") is None:
+            return raw
+        coding = self.headers.get("content-encoding", "")
+        if not is_packed(coding) or not raw:
             return raw
         if len(raw) <= _UNPACKED_HERE_BYTES:
             return unpack(raw, coding, self.body.max_bytes)
@@ -148,6 +155,7 @@ Reply = Response | AnswerStream
 Handler = Callable[[Request], Awaitable[Reply]]
 
 
+@lru_cache(maxsize=256)
 def path_of(target: bytes) -> str:
     """The decoded path of a request target, which may be a whole URL (RFC 9112, section 3.2.2)."""
     path = target.partition(b"?")[0].partition(b"#")[0]
