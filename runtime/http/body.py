@@ -36,7 +36,8 @@ class RequestBody:
 
     def end(self) -> None:
         self.is_complete = self._error is None
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def fail(self, error: BodyError | None = None) -> None:
         if not self.is_over:
@@ -46,11 +47,15 @@ class RequestBody:
 
     # the handler's side
 
-    async def read(self) -> bytes:
-        """All of it, once; raises BodyTooLarge or BodyBroken."""
+    async def wait(self) -> None:
+        """Until it is over. One waits at a time."""
         while not self.is_over:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
+
+    def take(self) -> bytes:
+        """All of it, once, when it is over; raises BodyTooLarge or BodyBroken."""
+        assert self.is_over
         if self._error is not None:
             raise self._error
         parts, self._parts = self._parts, []

@@ -116,6 +116,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_deaf = True
         self._waiting.clear()
+        self._parser.close()
         self.resume_writing()
         if self.task is not None:
             self.task.cancel()
@@ -143,9 +144,10 @@ class Connection(asyncio.Protocol):
 
     def want_body(self) -> None:
         request = self._request
-        assert request is not None
+        if request is None or self._transport.is_closing():
+            return
         self._has_asked_for_body = True
-        if request.expects_continue and not request.body.size_bytes and not self._transport.is_closing():
+        if request.expects_continue and not request.body.size_bytes:
             self._transport.write(CONTINUE)
         self._balance()
 
@@ -212,9 +214,9 @@ class Connection(asyncio.Protocol):
             answer = await self._owner.handler(request)
             self._finish(request, answer)
         except ConnectionError:
-            self.abort()
+            self._give_up()
         except asyncio.CancelledError:
-            self.abort()
+            self._give_up()
             raise
         except Exception as error:
             self._fail(request, self._owner.failed(error))
@@ -227,12 +229,17 @@ class Connection(asyncio.Protocol):
             if not self._transport.is_closing():
                 self._transport.write(data)
         elif not answer.is_finished:
-            self.abort()  # an answer that is cut must not look whole
+            self._give_up()  # an answer that is cut must not look whole
+            return
         self._go_on(request)
+
+    def _give_up(self) -> None:
+        self.task = self._request = self._stream = None
+        self.abort()
 
     def _fail(self, request: Request, response: Response) -> None:
         if self._stream is not None:
-            self.abort()
+            self._give_up()
             return
         request.keeps_alive = False
         self._finish(request, response)
@@ -243,8 +250,9 @@ class Connection(asyncio.Protocol):
     def _go_on(self, request: Request) -> None:
         self.task = self._request = self._stream = None
         self._has_asked_for_body = False
-        if not request.keeps_alive or not request.body.is_complete:
-            self._close(hears_out=not request.body.is_complete or self._parser.is_within)
+        is_heard = request.body.is_complete
+        if not request.keeps_alive or not is_heard or self._owner.is_draining:
+            self._close(hears_out=not is_heard or self._parser.is_within or self._parser.fault is not None)
             return
         self._be_idle()
         if self._waiting or self._parser.fault is not None or self._parser.is_within:

@@ -17,7 +17,7 @@ _LINE_EXTRA_BYTES = 4  # ": " and CRLF, of a header line; "method target version
 _SINGLE = (b"host", b"content-length", b"content-type", b"content-encoding", b"transfer-encoding", b"authorization")
 # A byte a chunk needs 5 of framing. Who sends more than this, for each byte of body, sends framing for its own sake.
 _FRAMING_PER_BODY_BYTE = 16
-# A body's head for a parser that begins in its middle; see `_read_on`.
+# A body's head for a parser that begins in its middle; see `_passed_over`.
 _LENGTH_AGAIN = b"POST / HTTP/1.1\r\ncontent-length: %b\r\n\r\n"
 _CHUNKED_AGAIN = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"
 
@@ -38,6 +38,7 @@ class RequestParser:
     __slots__ = (
         "_barren_bytes",
         "_began_now",
+        "_body_limit",
         "_fed_bytes",
         "_http",
         "_is_head_again",
@@ -60,6 +61,7 @@ class RequestParser:
         self._request: Request | None = None  # whose body is being read
         self._raw: RawHeaders = []
         self._target = b""
+        self._body_limit = limits.max_body_bytes
         self._is_upgrade = self._is_head_again = self._began_now = False
         self._barren_bytes = self._fed_bytes = 0
         self._http = httptools.HttpRequestParser(self)
@@ -70,28 +72,31 @@ class RequestParser:
             return
         self._began_now = False
         self._fed_bytes = len(data)
-        self._parse(data)
+        rest = data
+        while rest:
+            try:
+                self._http.feed_data(rest)
+                rest = b""
+            except httptools.HttpParserUpgrade as stop:
+                rest = self._passed_over(rest[stop.args[0] :])
+            except httptools.HttpParserError as error:  # also what becomes of _Refused
+                self._fail(str(error))
+                rest = b""
         if self.is_within:
             self._count_barren(len(data))
+
+    def close(self) -> None:
+        """Nothing more will come."""
+        self._fail("the connection is over")
+        # it knows us, we know it: left alone, that is garbage to be searched for
+        del self._http
 
     def take(self) -> list[Request]:
         requests, self.requests = self.requests, []
         return requests
 
-    def _parse(self, data: bytes) -> None:
-        while True:
-            try:
-                self._http.feed_data(data)
-            except httptools.HttpParserUpgrade as stop:
-                data = self._read_on(data[stop.args[0] :])
-            except httptools.HttpParserError as error:  # also what becomes of _Refused
-                self._fail(str(error))
-                return
-            else:
-                return
-
-    def _read_on(self, rest: bytes) -> bytes:
-        """The offer of another protocol is passed over (RFC 9110, section 7.8): what to parse instead of `rest`.
+    def _passed_over(self, rest: bytes) -> bytes:
+        """The offer of another protocol is declined by going on (RFC 9110, section 7.8): what to parse for `rest`.
 
         Java's client offers `h2c` with each first request. llhttp stops at such a head as if no body came: a parser
         that begins anew is told of the body.
@@ -147,7 +152,7 @@ class RequestParser:
         if self._is_head_again:
             self._is_head_again = False
             return
-        http, limits = self._http, self._limits
+        http = self._http
         version = _VERSIONS.get(http.get_http_version())
         method = http.get_method().decode()
         headers = Headers(self._raw)
@@ -158,7 +163,7 @@ class RequestParser:
         elif reason := self._fault_of(headers, version):
             self._refuse(reason)
         else:
-            body = RequestBody(limits.max_body_bytes)
+            body = RequestBody(self._body_limit)
             self._is_upgrade = http.should_upgrade()
             self._request = Request(
                 method, self._target, headers, body, version=version, keeps_alive=http.should_keep_alive()

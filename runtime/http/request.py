@@ -122,9 +122,11 @@ class Request:
 
     async def read(self) -> bytes:
         """The whole body, unpacked; raises BodyTooLarge or BodyBroken."""
-        if not self.body.is_over:
+        body = self.body
+        if not body.is_over:
             self._connected.want_body()
-        raw = await self.body.read()
+            await body.wait()
+        raw = body.take()
         if self.headers.get_raw(b"content-encoding") is None:
             return raw
         coding = self.headers.get("content-encoding", "")

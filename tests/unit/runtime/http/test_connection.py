@@ -171,6 +171,25 @@ async def test_while_the_process_stops_nobody_is_kept() -> None:
         assert client.answer().headers["connection"] == "close"
 
 
+async def test_a_stream_that_began_before_the_process_stops_ends_properly_and_so_does_its_connection() -> None:
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def streaming(request: Request) -> Reply:
+        stream = request.begin(200, [])
+        begun.set()
+        await go.wait()
+        stream.finish()
+        return stream
+
+    async with client_of(streaming) as client:
+        client.send(get("/"))
+        await begun.wait()
+        client.server.begin_draining()
+        go.set()
+        await until(lambda: client.transport.is_closed)
+        assert client.answer().is_complete and not client.transport.was_aborted
+
+
 @pytest.mark.parametrize("fault", [RuntimeError("a secret"), ValueError("a secret")])
 async def test_a_fault_of_ours_is_one_answer_and_the_end(fault: Exception) -> None:
     async def broken(_: Request) -> Reply:

@@ -185,6 +185,17 @@ def test_nothing_is_read_after_the_client_said_that_it_ends() -> None:
     assert len(requests) == 1 and fault
 
 
+async def test_a_body_that_is_cut_by_the_end_of_the_connection() -> None:
+    parser = RequestParser(LIMITS)
+    parser.feed(HEAD + b"Content-Length: 5\r\n\r\nabc")
+    (request,) = parser.take()
+    parser.close()
+    with pytest.raises(BodyBroken):
+        await request.read()
+    parser.feed(HEAD + b"\r\n")
+    assert parser.take() == []
+
+
 # limits
 
 LONG = b"x" * 2000
