@@ -31,11 +31,12 @@ async def read_body(request: Request, max_bytes: int, timeout_s: float) -> bytes
 
     A body that announces too much is refused before a byte of it is read.
     """
+    length = request.content_length
+    if length is not None and length > max_bytes:
+        raise _too_large(max_bytes)
     try:
         if request.body.is_over:
             return await request.read()
-        if (request.content_length or 0) > max_bytes:
-            raise _too_large(max_bytes)
         async with asyncio.timeout(timeout_s):
             return await request.read()
     except BodyTooLarge:
