@@ -6,7 +6,6 @@ Each step raises the `Failure` to answer with.
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from aiohttp import web
 from msgspec import Struct
 
 from metering.admission import Admission, Decision, Limits, LimitsUnavailable
@@ -26,6 +25,7 @@ from proxy.keys import Identity, KeyVerifier
 from proxy.prices import PriceBook
 from proxy.routing import Route, Routes
 from proxy.settlement import Admitted
+from runtime.http.request import Request
 from runtime.settings import Holds, Listen
 
 
@@ -51,10 +51,10 @@ class Desk:
     listen: Listen
     holds: Holds = field(default_factory=Holds)
 
-    async def identify(self, request: web.BaseRequest) -> Identity:
+    async def identify(self, request: Request) -> Identity:
         return await self.verifier.verify(presented_key(request.headers))
 
-    async def read(self, request: web.BaseRequest, endpoint: Endpoint) -> Wanted:
+    async def read(self, request: Request, endpoint: Endpoint) -> Wanted:
         raw = await read_body(request, self.listen.max_body_bytes, self.listen.body_timeout_s)
         asked = asking.parse(raw, endpoint, request.headers.get("Content-Type", ""))
         route, price = self._route_and_price(asked.ask.model, endpoint)
@@ -86,9 +86,7 @@ class Desk:
             raise Failure("model_not_priced", "The model has no price.", "model")
         return route, price
 
-    async def ask_for_room(
-        self, request: web.BaseRequest, request_id: UUID, identity: Identity, wanted: Wanted
-    ) -> Decision:
+    async def ask_for_room(self, request: Request, request_id: UUID, identity: Identity, wanted: Wanted) -> Decision:
         ip = client_address(request.remote, request.raw_headers, self.listen.trusted_proxies)
         use = Use(wanted.asked.ask.model, wanted.asked.endpoint.name, ip)
         key_id, wallet_id = identity.key_id, identity.wallet_id
@@ -101,7 +99,7 @@ class Desk:
             raise refusals.of_limits(error) from error
 
     def admitted(
-        self, request: web.BaseRequest, request_id: UUID, identity: Identity, wanted: Wanted, decision: Decision
+        self, request: Request, request_id: UUID, identity: Identity, wanted: Wanted, decision: Decision
     ) -> Admitted:
         """What was let in; raises the refusal if it was not."""
         if decision.outcome is not Outcome.ADMITTED:

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from aiohttp import web
-
 from metering.admission import Limits, LimitsUnavailable
 from metering.policy import Policy, Refused
 from proxy import refusals
@@ -13,6 +11,7 @@ from proxy.http.client_address import client_address
 from proxy.keys import Identity, KeyVerifier
 from runtime.addresses import Network
 from runtime.clock import wall_ms
+from runtime.http.request import Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +20,12 @@ class Callers:
     limits: Limits
     trusted_proxies: tuple[Network, ...] = ()
 
-    async def identify(self, request: web.BaseRequest) -> Identity:
+    async def identify(self, request: Request) -> Identity:
         """Whose key is presented. Raises as `identify_with_policy`."""
         identity, _ = await self.identify_with_policy(request)
         return identity
 
-    async def identify_with_policy(self, request: web.BaseRequest) -> tuple[Identity, Policy]:
+    async def identify_with_policy(self, request: Request) -> tuple[Identity, Policy]:
         """Whose key is presented, and what it may be used for.
 
         Raises the Failure to answer with, also where the key is revoked, expired or frozen, or this is not a place

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
-from aiohttp import web
 
 from ledger.entries import DRAINED
 from ledger.money import format_dollars
@@ -28,8 +27,8 @@ from proxy.error_shapes import ErrorShape, body_of, last_event, shape_of
 from proxy.exchange import Command, Event, Exchange, State
 from proxy.failures import Failure
 from proxy.funding import Funding
-from proxy.http import client_stream, headers
-from proxy.http.answers import failure_response, whole_response
+from proxy.http import headers
+from proxy.http.answers import failure_response
 from proxy.leaving import Drains
 from proxy.questions import Questions, is_about_our_question
 from proxy.recording import Recorder, Recording
@@ -38,6 +37,9 @@ from proxy.settlement import CLIENT_LEFT, FUNDS_ENDED, Admitted, Ending, ended_h
 from proxy.upstream.errors import UpstreamError
 from proxy.upstream.pool import UpstreamRequest
 from runtime.clock import monotonic_ms, wall_ms
+from runtime.http.request import Reply, Request
+from runtime.http.response import Response
+from runtime.http.stream import AnswerStream
 from runtime.ids import new_request_id
 from runtime.settings import Listen
 from runtime.tasks import TaskSet
@@ -64,14 +66,14 @@ class Gateway:
     drains: Drains = field(default_factory=Drains)
     tasks: TaskSet = field(default_factory=TaskSet)
 
-    async def serve(self, endpoint: Endpoint, request: web.BaseRequest) -> web.StreamResponse:
+    async def serve(self, endpoint: Endpoint, request: Request) -> Reply:
         return await Call(self, request, endpoint).run()
 
 
 class Call:
     """One request to one of the gateway's routes."""
 
-    def __init__(self, gateway: Gateway, request: web.BaseRequest, endpoint: Endpoint) -> None:
+    def __init__(self, gateway: Gateway, request: Request, endpoint: Endpoint) -> None:
         self._gateway = gateway
         self._request = request
         self._endpoint = endpoint
@@ -83,11 +85,10 @@ class Call:
         self._funding: Funding | None = None
         self._sent: Outgoing | None = None
         self._relay = Relay(_no_tap)
-        self._response: web.StreamResponse | None = None
-        self._client: client_stream.ClientStream | None = None
+        self._client: AnswerStream | None = None
         self._recording: Recording | None = None
 
-    async def run(self) -> web.StreamResponse:
+    async def run(self) -> Reply:
         try:
             self._admitted = await self._admit()
             return await self._serve(self._admitted)
@@ -118,7 +119,7 @@ class Call:
 
     # ADMITTED, WAITING and RELAYING: the upstream works
 
-    async def _serve(self, admitted: Admitted) -> web.StreamResponse:
+    async def _serve(self, admitted: Admitted) -> Reply:
         await self._send(admitted)
         while True:
             signal = await self._relay.next_signal()
@@ -127,7 +128,7 @@ class Call:
             elif signal is Signal.CONGESTED:
                 await self._wait_for_client()
             elif signal is Signal.SPENT:
-                return await self._end_spent()
+                return self._end_spent()
             elif signal is Signal.FAILED:
                 error = self._relay.error
                 assert error is not None
@@ -171,7 +172,7 @@ class Call:
         passed = headers.to_client(relay.headers, is_edited=True) + self._own_headers()
         if relay.is_stream:
             passed.append(("x-accel-buffering", "no"))
-        self._response, self._client = await client_stream.begin(self._request, relay.status, passed)
+        self._client = self._request.begin(relay.status, passed)
         relay.attach(self._client)
         if self._funding is not None:
             self._funding.delivering()
@@ -181,11 +182,11 @@ class Call:
         try:
             await self._client.drain(self._gateway.listen.client_stall_timeout_s)
         except TimeoutError:
-            self._hang_up()
+            self._request.abort()
             raise ConnectionAbortedError("the client stopped reading") from None
         self._relay.resume()
 
-    async def _finish(self) -> web.StreamResponse:
+    async def _finish(self) -> Reply:
         relay = self._relay
         if relay.is_good:
             self._on(Event.ANSWER_COMPLETE, Ending(ended_how(relay.tap), relay.status))
@@ -193,45 +194,43 @@ class Call:
             self._on(Event.ANSWER_REFUSED, Ending("upstream_refused", relay.status))
         else:
             raise refusals.of_status(relay.status)
-        if self._response is not None and self._client is not None:
-            await self._client.finish()
-            return self._response
+        if self._client is not None:
+            self._client.finish()
+            return self._client
         passed = headers.to_client(relay.headers, is_edited=False) + self._own_headers()
         if self._recording is not None:
             await self._recording.wait(_SETTLE_WAIT_S)
             if self._recording.entry is not None:
                 passed.append(("x-farebox-cost", format_dollars(self._recording.entry.cost_nanos)))
-        return whole_response(relay.status, passed, relay.body)
+        return Response(relay.status, passed, relay.body)
 
-    async def _fail(self, failure: Failure) -> web.StreamResponse:
+    async def _fail(self, failure: Failure) -> Reply:
         if self._exchange.state in (State.RECEIVED, State.KNOWN):
             self._on(Event.REFUSED)
         else:
-            status = failure.status if self._response is None else self._relay.status
+            status = failure.status if self._client is None else self._relay.status
             self._on(Event.UPSTREAM_FAILED, Ending(failure.code, status, failure.message))
-        if self._response is None or self._client is None:
+        if self._client is None:
             return failure_response(failure, self._own_headers(), body_of(failure, self._shape))
-        return await self._end_with_event(failure, self._response, self._client)
+        return self._end_with_event(failure, self._client)
 
-    async def _end_spent(self) -> web.StreamResponse:
+    def _end_spent(self) -> Reply:
         """Neither the wallet nor the key's budget has anything left to hold."""
         failure = refusals.funds_ended()
         self._on(Event.FUNDS_ENDED, Ending(FUNDS_ENDED, self._relay.status, failure.message))
-        assert self._response is not None and self._client is not None
-        return await self._end_with_event(failure, self._response, self._client)
+        assert self._client is not None
+        return self._end_with_event(failure, self._client)
 
-    async def _end_with_event(
-        self, failure: Failure, response: web.StreamResponse, client: client_stream.ClientStream
-    ) -> web.StreamResponse:
+    def _end_with_event(self, failure: Failure, client: AnswerStream) -> Reply:
         framing = self._relay.framing
         if framing is None:
             # a body cut short must not look whole
-            self._hang_up()
+            self._request.abort()
             raise ConnectionAbortedError("the answer broke off")
         between = self._relay.is_between_events
         client.write(last_event(failure, self._shape, framing, is_between_events=between))
-        await client.finish()
-        return response
+        client.finish()
+        return client
 
     # the client is gone
 
@@ -269,10 +268,6 @@ class Call:
                     self._on(Event.FUNDS_ENDED, ending)
                 else:
                     self._on(Event.UPSTREAM_FAILED, ending)
-
-    def _hang_up(self) -> None:
-        if self._request.transport is not None:
-            self._request.transport.abort()
 
     # what the client is told about itself
 

@@ -5,7 +5,6 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 import structlog
-from aiohttp import web
 
 from accounts.key_format import KeyFormat
 from accounts.request_usage import RequestUsages
@@ -26,12 +25,13 @@ from proxy.recording import Recorder
 from proxy.routing import Route, Routes
 from proxy.upstream.pool import PoolLimits, UpstreamPool, parse_origin
 from proxy.usage_lookup import UsageLookup
+from runtime.http.request import Reply
 from runtime.settings import Config, SpoolFolder, Upstream
 from runtime.spool import Spool
 
 log = structlog.get_logger("farebox.app")
 
-RouteTable = dict[tuple[str, str], Callable[..., Awaitable[web.StreamResponse]]]
+RouteTable = dict[tuple[str, str], Callable[..., Awaitable[Reply]]]
 # Settlements on their way to Redis when the last request has ended, and before that what is still being counted.
 _SETTLE_DRAIN_S = 10.0
 _COUNT_DRAIN_S = 6.0

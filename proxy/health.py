@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 import orjson
-from aiohttp import web
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from proxy.drain import Drain
 from proxy.http.answers import json_response, new_id_header
 from proxy.prices import PriceBook
+from runtime.http.request import Request
+from runtime.http.response import Response
 
 _REDIS_WAIT_S = 0.5
 
@@ -31,10 +32,10 @@ class Health:
     prices: PriceBook
     drain: Drain
 
-    async def live(self, _request: web.BaseRequest) -> web.StreamResponse:
+    async def live(self, _request: Request) -> Response:
         return _answer(200, {"status": "ok", "version": farebox_version()})
 
-    async def ready(self, _request: web.BaseRequest) -> web.StreamResponse:
+    async def ready(self, _request: Request) -> Response:
         missing = []
         if self.drain.is_draining:
             missing.append("draining")
@@ -52,5 +53,5 @@ class Health:
             return False
 
 
-def _answer(status: int, body: dict[str, object]) -> web.StreamResponse:
+def _answer(status: int, body: dict[str, object]) -> Response:
     return json_response(status, [new_id_header()], orjson.dumps(body))

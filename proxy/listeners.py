@@ -7,7 +7,6 @@ import asyncio
 from contextlib import AsyncExitStack
 
 import structlog
-from aiohttp import web
 
 from proxy.backends import StartError
 from proxy.drain import Drain
@@ -16,6 +15,9 @@ from proxy.http.server import HttpServer
 from runtime.settings import Listen
 
 log = structlog.get_logger("farebox.listeners")
+
+# Connections that the system has accepted and we have not yet; clients come in bursts.
+_BACKLOG = 1024
 
 
 async def listen(
@@ -38,20 +40,24 @@ class _Listeners:
         self._settings = settings
         self._drain = drain
         self._reuse_port = reuse_port
-        self._runners: list[web.ServerRunner] = []
+        self._servers: list[tuple[HttpServer, asyncio.Server]] = []
 
     async def open(self, setting: str, host: str, port: int, table: Table) -> str:
         """The address that is listened at; `setting` names what in the configuration said so."""
-        server = HttpServer(table, self._settings, self._drain)
-        runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=self._settings.shutdown_timeout_s)
-        await runner.setup()
-        self._runners.append(runner)
+        http = HttpServer(table, self._settings, self._drain)
+        loop = asyncio.get_running_loop()
         try:
-            await web.TCPSite(runner, host, port, reuse_port=self._reuse_port or None).start()
+            listening = await loop.create_server(
+                http, host, port, backlog=_BACKLOG, reuse_port=self._reuse_port or None
+            )
         except OSError as error:
             raise StartError(f"{setting}: cannot listen on {host} port {port} ({error.strerror or error})") from error
-        found_host, found_port = runner.addresses[0][:2]
+        self._servers.append((http, listening))
+        found_host, found_port = listening.sockets[0].getsockname()[:2]
         return f"http://{f'[{found_host}]' if ':' in str(found_host) else found_host}:{found_port}"
 
     async def close(self) -> None:
-        await asyncio.gather(*(runner.cleanup() for runner in self._runners))
+        """First nobody new is let in, anywhere; then what runs is waited for."""
+        for _, listening in self._servers:
+            listening.close()
+        await asyncio.gather(*(http.shutdown(self._settings.shutdown_timeout_s) for http, _ in self._servers))

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from aiohttp import web
 
 from metering.policy import Policy
 from proxy.callers import Callers
@@ -12,6 +11,8 @@ from proxy.failures import Failure
 from proxy.http.answers import failure_response, json_response, new_id_header
 from proxy.prices import PriceBook
 from proxy.routing import Routes
+from runtime.http.request import Request
+from runtime.http.response import Response
 
 
 class ModelList:
@@ -22,7 +23,7 @@ class ModelList:
         self._prices = prices
         self._routes = routes
 
-    async def list(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def list(self, request: Request) -> Response:
         own = [new_id_header()]
         try:
             _, policy = await self._callers.identify_with_policy(request)
@@ -31,7 +32,7 @@ class ModelList:
         models = [_shown(model) for model in self._usable(policy)]
         return json_response(200, own, orjson.dumps({"object": "list", "data": models}))
 
-    async def one(self, request: web.BaseRequest, model: str) -> web.StreamResponse:
+    async def one(self, request: Request, model: str) -> Response:
         """A model that is not in the list is not there."""
         own = [new_id_header()]
         try:

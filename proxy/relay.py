@@ -12,9 +12,9 @@ from enum import Enum, auto
 
 from metering.framing import Framing, framing_of
 from metering.tap import AnswerTap, Tap
-from proxy.http.client_stream import ClientStream
 from proxy.upstream.connection import ResponseHandle
 from proxy.upstream.errors import UpstreamError, UpstreamProtocolError
+from runtime.http.stream import AnswerStream
 
 # Answers up to this size are complete before they are begun, and can carry their cost in a header.
 COLLECT_BYTES = 1 << 20
@@ -37,7 +37,7 @@ class Relay:
 
     def __init__(self, make_tap: MakeTap) -> None:
         self._make_tap = make_tap
-        self._client: ClientStream | None = None
+        self._client: AnswerStream | None = None
         self._collected: list[bytes] = []
         self._collected_bytes = 0
         self._signals: list[Signal] = []
@@ -129,7 +129,7 @@ class Relay:
             await self._wake
         return self._signals.pop(0)
 
-    def attach(self, client: ClientStream) -> None:
+    def attach(self, client: AnswerStream) -> None:
         """From here on bytes go to the client; what was collected goes first."""
         self._client = client
         self.has_begun = True

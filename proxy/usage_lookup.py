@@ -9,7 +9,6 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import orjson
-from aiohttp import web
 
 from accounts.api.answers import dollars
 from accounts.api.history_shapes import shown_usage
@@ -20,6 +19,8 @@ from proxy.http.answers import failure_response, json_response, new_id_header
 from proxy.http.headers import MAX_CLIENT_ID_CHARS
 from runtime.clock import ClockMs, wall_ms
 from runtime.coalesce import Overloaded
+from runtime.http.request import Request
+from runtime.http.response import Response
 from runtime.ids import time_of_ms
 from runtime.places import Places
 from runtime.postgres import UNAVAILABLE
@@ -50,7 +51,7 @@ class UsageLookup:
         self._places = Places(_WAITING, _WAITING_PER_OWNER)
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
-    async def show(self, request: web.BaseRequest, wanted: str) -> web.StreamResponse:
+    async def show(self, request: Request, wanted: str) -> Response:
         own = [new_id_header()]
         try:
             identity = await self._callers.identify(request)

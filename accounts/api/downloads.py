@@ -5,19 +5,19 @@ proper end.
 """
 
 import asyncio
-import socket
-import struct
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import cast
 from uuid import UUID
 
 import structlog
-from aiohttp import web
 
 from accounts.errors import ExportsBusy
 from runtime.clock import wall_ms
 from runtime.coalesce import Overloaded
+from runtime.http.request import Reply, Request
+from runtime.http.response import HeaderList
+from runtime.http.stream import AnswerStream
 from runtime.ids import new_request_id
 from runtime.places import Places
 from runtime.postgres import UNAVAILABLE
@@ -29,7 +29,6 @@ MAX_EXPORTS = 8
 MAX_EXPORTS_PER_USER = 2
 # For one page of 2,000 rows, half a megabyte: who takes longer keeps others from a place.
 PAGE_TIMEOUT_S = 60.0
-_RESET = struct.pack("ii", 1, 0)
 
 
 class Downloads:
@@ -39,9 +38,7 @@ class Downloads:
         self._places = Places(MAX_EXPORTS, MAX_EXPORTS_PER_USER)
         self._page_timeout_s = page_timeout_s
 
-    async def send(
-        self, request: web.BaseRequest, user_id: UUID, name: str, chunks: AsyncIterator[bytes]
-    ) -> web.StreamResponse:
+    async def send(self, request: Request, user_id: UUID, name: str, chunks: AsyncIterator[bytes]) -> Reply:
         """The columns' names and the first page are read before anything is sent: an error can still be one.
 
         Raises ExportsBusy, or what reading raises.
@@ -53,31 +50,29 @@ class Downloads:
         except Overloaded:
             raise ExportsBusy("too many exports run at once: try again when one has ended") from None
 
-    async def _send(self, request: web.BaseRequest, name: str, chunks: AsyncIterator[bytes]) -> web.StreamResponse:
+    async def _send(self, request: Request, name: str, chunks: AsyncIterator[bytes]) -> Reply:
         request_id = str(new_request_id(wall_ms()))
         first = await anext(chunks) + await anext(chunks, b"")
-        response = web.StreamResponse(headers=_headers(name, request_id))
-        if request.version >= (1, 1):
-            response.enable_chunked_encoding()
+        stream = request.begin(200, _headers(name, request_id))
         try:
-            await self._stream(request, response, first, chunks)
+            await self._stream(stream, first, chunks)
         except BaseException as error:
-            _reset(request)
+            # not a plain close, which to a client of HTTP/1.0 is the file's proper end
+            request.abort(with_reset=True)
             _log_cut(request_id, error)
             if not isinstance(error, Exception):  # cancelled: the client left, or this process is being stopped
                 raise
-        return response
+        return stream
 
-    async def _stream(
-        self, request: web.BaseRequest, response: web.StreamResponse, first: bytes, chunks: AsyncIterator[bytes]
-    ) -> None:
-        await response.prepare(request)
+    async def _stream(self, stream: AnswerStream, first: bytes, chunks: AsyncIterator[bytes]) -> None:
+        stream.write(first)
+        await stream.drain(self._page_timeout_s)
         async with asyncio.timeout(self._page_timeout_s) as limit:
-            await response.write(first)
             async for chunk in chunks:
-                await response.write(chunk)
+                stream.write(chunk)
+                await stream.drain(self._page_timeout_s)
                 limit.reschedule(asyncio.get_running_loop().time() + self._page_timeout_s)
-            await response.write_eof()
+        stream.finish()
 
 
 def _log_cut(request_id: str, error: BaseException) -> None:
@@ -88,22 +83,11 @@ def _log_cut(request_id: str, error: BaseException) -> None:
         log.error("export_cut", request_id=request_id, exc_info=error)
 
 
-def _headers(name: str, request_id: str) -> dict[str, str]:
-    return {
-        "content-type": "text/csv; charset=utf-8; header=present",
-        "content-disposition": f'attachment; filename="farebox-{name}.csv"',
-        "cache-control": "no-store",
-        "x-content-type-options": "nosniff",
-        "x-request-id": request_id,
-    }
-
-
-def _reset(request: web.BaseRequest) -> None:
-    """Not a plain close, which to a client of HTTP/1.0 is the file's proper end."""
-    transport = request.transport
-    if transport is None or transport.is_closing():
-        return
-    connection = transport.get_extra_info("socket")
-    if connection is not None:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-    transport.abort()
+def _headers(name: str, request_id: str) -> HeaderList:
+    return [
+        ("content-type", "text/csv; charset=utf-8; header=present"),
+        ("content-disposition", f'attachment; filename="farebox-{name}.csv"'),
+        ("cache-control", "no-store"),
+        ("x-content-type-options", "nosniff"),
+        ("x-request-id", request_id),
+    ]

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from aiohttp import web
-
 from accounts.api.downloads import Downloads
 from accounts.api.history_shapes import (
     PageQuery,
@@ -25,6 +23,7 @@ from accounts.errors import ExportsBusy
 from accounts.filters import Filter
 from accounts.transactions import Transactions
 from accounts.usage import Usage
+from runtime.http.request import Reply
 
 _BASE = "/api/ai-api"
 CSV = "text/csv"
@@ -75,15 +74,13 @@ class HistoryRoutes:
         groups = {"byKey": shown_sums(used.by_key), "byDay": shown_sums(used.by_day)}
         return {"success": True, "usageStats": shown_totals(used.total) | groups}
 
-    async def export_lines(self, call: Call) -> web.StreamResponse:
+    async def export_lines(self, call: Call) -> Reply:
         return await self._export(call, "transactions", self.transactions.export)
 
-    async def export_usage(self, call: Call) -> web.StreamResponse:
+    async def export_usage(self, call: Call) -> Reply:
         return await self._export(call, "usage", self.usage.export)
 
-    async def _export(
-        self, call: Call, name: str, export: Callable[[UUID, Filter], AsyncIterator[bytes]]
-    ) -> web.StreamResponse:
+    async def _export(self, call: Call, name: str, export: Callable[[UUID, Filter], AsyncIterator[bytes]]) -> Reply:
         wanted = parse_query(PeriodQuery, call.request.query).filter()
         user_id = call.user.user_id
         return await self.downloads.send(call.request, user_id, name, export(user_id, wanted))

@@ -2,15 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, NoReturn, TypeVar
 
-from aiohttp import web
 from pydantic import ValidationError
 
 from accounts.api.fields import Body
 from accounts.errors import InvalidRequest, TooLarge, UnsupportedMediaType
+from runtime.http.errors import BodyBroken, BodyTooLarge
+from runtime.http.request import Request
 
 AnyBody = TypeVar("AnyBody", bound=Body)
 
@@ -26,7 +27,7 @@ _MAX_NAMED_CHARS = 64
 _MAX_PROBLEMS = 20
 
 
-async def read_body(request: web.BaseRequest, max_bytes: int = MAX_BODY_BYTES) -> bytes:
+async def read_body(request: Request, max_bytes: int = MAX_BODY_BYTES) -> bytes:
     """Raises TooLarge, UnsupportedMediaType, or InvalidRequest where the body does not come whole and in time."""
     if not _may_be_json(request.content_type):
         raise UnsupportedMediaType("the body must be JSON: send `content-type: application/json`")
@@ -35,9 +36,9 @@ async def read_body(request: web.BaseRequest, max_bytes: int = MAX_BODY_BYTES) -
     try:
         async with asyncio.timeout(_BODY_TIMEOUT_S):
             body = await request.read()
-    except web.HTTPRequestEntityTooLarge:
+    except BodyTooLarge:
         raise TooLarge(f"the body is longer than {max_bytes} bytes") from None
-    except (TimeoutError, web.RequestPayloadError):
+    except (TimeoutError, BodyBroken):
         raise InvalidRequest("the body did not arrive whole") from None
     if len(body) > max_bytes:
         raise TooLarge(f"the body is longer than {max_bytes} bytes")
@@ -55,13 +56,14 @@ def parse_body(kind: type[AnyBody], raw: bytes) -> AnyBody:
     return _checked(kind, fields)
 
 
-def parse_query(kind: type[AnyBody], query: Mapping[str, str]) -> AnyBody:
+def parse_query(kind: type[AnyBody], query: Sequence[tuple[str, str]]) -> AnyBody:
     """The query's values are text: whole numbers are read as such. Raises InvalidRequest."""
-    if any(len(value) > _MAX_QUERY_VALUE_CHARS for value in query.values()):
+    if any(len(value) > _MAX_QUERY_VALUE_CHARS for _, value in query):
         raise InvalidRequest("a parameter is too long")
-    if len(query) > len(set(query)):
+    fields = {name: _number_or_text(value) for name, value in query}
+    if len(fields) < len(query):
         raise InvalidRequest("a parameter comes twice")
-    return _checked(kind, {name: _number_or_text(value) for name, value in query.items()})
+    return _checked(kind, fields)
 
 
 def _may_be_json(content_type: str) -> bool:

@@ -6,7 +6,6 @@ from enum import Enum, auto
 from typing import Any, Protocol
 
 import structlog
-from aiohttp import web
 from redis.exceptions import RedisError
 
 from accounts.api.answers import error_answer, json_answer
@@ -16,12 +15,15 @@ from accounts.errors import AccountsError, NotAllowed, NotAuthenticated
 from accounts.identity import Caller
 from ledger.errors import InsufficientFunds, InvalidAmount, LedgerError, WalletNotFound
 from runtime.clock import wall_ms
+from runtime.http.request import Reply, Request
+from runtime.http.response import Response
+from runtime.http.stream import AnswerStream
 from runtime.ids import new_request_id
 from runtime.postgres import UNAVAILABLE
 
 log = structlog.get_logger("farebox.api")
 
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Handler = Callable[[Request], Awaitable[Reply]]
 
 _AWAY: tuple[type[BaseException], ...] = (*UNAVAILABLE, RedisError)
 LEDGER_STATUS: Mapping[type[LedgerError], tuple[int, str]] = {
@@ -51,7 +53,7 @@ class Verifier(Protocol):
 class Call:
     """One request; `caller` is None only where access takes no token, `path_value` is empty where a path is exact."""
 
-    request: web.BaseRequest
+    request: Request
     caller: Caller | None
     path_value: str = ""
 
@@ -89,19 +91,19 @@ def table(routes: list[Route], verifier: Verifier) -> dict[tuple[str, str], Hand
 
 
 def _handler(route: Route, verifier: Verifier) -> Handler:
-    async def handle(request: web.BaseRequest, path_value: str = "") -> web.StreamResponse:
+    async def handle(request: Request, path_value: str = "") -> Reply:
         request_id = str(new_request_id(wall_ms()))
         try:
             caller = await _caller(request, route.access, verifier) if route.access in _BY_TOKEN else None
             result = await route.handle(Call(request, caller, path_value))
         except Exception as error:
             return _failed(error, request_id)
-        return result if isinstance(result, web.StreamResponse) else json_answer(200, result, request_id)
+        return result if isinstance(result, (Response, AnswerStream)) else json_answer(200, result, request_id)
 
     return handle
 
 
-async def _caller(request: web.BaseRequest, access: Access, verifier: Verifier) -> Caller:
+async def _caller(request: Request, access: Access, verifier: Verifier) -> Caller:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise NotAuthenticated("a bearer token is required")
@@ -111,7 +113,7 @@ async def _caller(request: web.BaseRequest, access: Access, verifier: Verifier) 
     return caller
 
 
-def _failed(error: Exception, request_id: str) -> web.StreamResponse:
+def _failed(error: Exception, request_id: str) -> Reply:
     """Every way to fail -> status, code, message. What we did not foresee is logged and not told."""
     if isinstance(error, AccountsError):
         return error_answer(error.status, error.code, str(error), request_id)

@@ -1,13 +1,11 @@
-"""aiohttp responses from what was decided: a whole answer, a failure."""
-
-from aiohttp import web
+"""Responses from what was decided: a whole answer, a failure."""
 
 from accounts.api.answers import error_answer
 from proxy.failures import Failure
 from runtime.clock import wall_ms
+from runtime.http.response import HeaderList, Response
 from runtime.ids import new_request_id
 
-HeaderList = list[tuple[str, str]]
 _ACCOUNT_API = "/api/ai-api/"
 _JSON = ("content-type", "application/json")
 
@@ -17,25 +15,17 @@ def new_id_header() -> tuple[str, str]:
     return ("x-request-id", str(new_request_id(wall_ms())))
 
 
-def whole_response(status: int, headers: HeaderList, body: bytes) -> web.Response:
-    """The upstream's answer as it came; no header is made up for it."""
-    response = web.Response(status=status, body=body)
-    response.headers.clear()
-    response.headers.extend(headers)
-    return response
-
-
-def failure_response(failure: Failure, own_headers: HeaderList, body: bytes | None = None) -> web.Response:
+def failure_response(failure: Failure, own_headers: HeaderList, body: bytes | None = None) -> Response:
     """`body`: the failure in the words of another API than OpenAI's."""
     headers = [_JSON, *own_headers, *failure.headers.items()]
-    return whole_response(failure.status, headers, failure.body() if body is None else body)
+    return Response(failure.status, headers, failure.body() if body is None else body)
 
 
-def json_response(status: int, headers: HeaderList, body: bytes) -> web.Response:
-    return whole_response(status, [_JSON, *headers], body)
+def json_response(status: int, headers: HeaderList, body: bytes) -> Response:
+    return Response(status, [_JSON, *headers], body)
 
 
-def nothing_at(path: str) -> web.Response:
+def nothing_at(path: str) -> Response:
     """A path that is not there, or not with this method, in the shape of the routes that it lies among."""
     name, request_id = new_id_header()
     if path.startswith(_ACCOUNT_API):

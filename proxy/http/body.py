@@ -1,14 +1,13 @@
 """What is read of a request before its meaning is looked at: the key and the body."""
 
 import asyncio
-from collections.abc import Mapping
-
-from aiohttp import web
 
 from proxy.failures import Failure, invalid_request
+from runtime.http.errors import BodyBroken, BodyTooLarge
+from runtime.http.request import Headers, Request
 
 
-def presented_key(headers: Mapping[str, str]) -> str:
+def presented_key(headers: Headers) -> str:
     """The key of `Authorization: Bearer …`, or else of `x-api-key`; raises the 401 that tells what is missing."""
     authorization = headers.get("Authorization")
     if authorization is None:
@@ -27,23 +26,24 @@ def _unauthorized(code: str, message: str) -> Failure:
     return Failure(code, message, headers={"www-authenticate": "Bearer"})
 
 
-async def read_body(request: web.BaseRequest, max_bytes: int, timeout_s: float) -> bytes:
+async def read_body(request: Request, max_bytes: int, timeout_s: float) -> bytes:
     """The whole body, at most `max_bytes` of it (the server was given the same limit), within `timeout_s`.
 
     A body that announces too much is refused before a byte of it is read.
     """
-    if request.content_length is not None and request.content_length > max_bytes:
+    length = request.content_length
+    if length is not None and length > max_bytes:
         raise _too_large(max_bytes)
     try:
-        if request.content.is_eof():
+        if request.body.is_over:
             return await request.read()
         async with asyncio.timeout(timeout_s):
             return await request.read()
-    except web.HTTPRequestEntityTooLarge:
+    except BodyTooLarge:
         raise _too_large(max_bytes) from None
     except TimeoutError:
         raise Failure("request_timeout", f"The body did not arrive within {timeout_s:g} seconds.") from None
-    except web.RequestPayloadError:
+    except BodyBroken:
         raise invalid_request("The body ended early or is badly encoded.") from None
 
 

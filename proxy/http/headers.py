@@ -30,7 +30,7 @@ _NOT_TO_UPSTREAM = _HOP_BY_HOP | frozenset(
         b"accept-encoding",
         b"api-key",
         b"authorization",
-        # aiohttp has undone it by the time we read the body
+        # undone by the time we have read the body
         b"content-encoding",
         b"content-length",
         b"cookie",
@@ -105,7 +105,7 @@ def client_request_id(raw: Iterable[tuple[bytes, bytes]]) -> str | None:
 
 
 def _text(value: bytes) -> str:
-    """As aiohttp will write it, in UTF-8: what is UTF-8 already comes out as it was."""
+    """As it will be written, in UTF-8: what is UTF-8 already comes out as it was."""
     try:
         return value.decode()
     except UnicodeDecodeError:

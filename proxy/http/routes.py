@@ -8,11 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
-from aiohttp import web
+from runtime.http.request import Handler, Reply, Request
 
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 # Those of open paths take the value too.
-Table = Mapping[tuple[str, str], Callable[..., Awaitable[web.StreamResponse]]]
+Table = Mapping[tuple[str, str], Callable[..., Awaitable[Reply]]]
 
 _LONGEST_VALUE_CHARS = 512
 
@@ -41,7 +40,5 @@ class Routes:
         return None
 
 
-def _call(
-    handler: Callable[..., Awaitable[web.StreamResponse]], value: str, request: web.BaseRequest
-) -> Awaitable[web.StreamResponse]:
+def _call(handler: Callable[..., Awaitable[Reply]], value: str, request: Request) -> Awaitable[Reply]:
     return handler(request, value)

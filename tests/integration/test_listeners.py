@@ -7,13 +7,13 @@ from contextlib import AsyncExitStack
 
 import aiohttp
 import pytest
-from aiohttp import web
 from structlog.testing import capture_logs
 
 from proxy.backends import StartError
 from proxy.drain import Drain
 from proxy.http.answers import json_response
 from proxy.listeners import listen
+from runtime.http.request import Reply, Request
 from runtime.settings import AdminListen, Listen
 from tests.support.asking import begin
 from tests.support.waiting import until
@@ -32,10 +32,10 @@ class Rooms:
         self.public = {("GET", "/public"): self.hello, ("GET", "/slow"): self.slow}
         self.admin = {("GET", "/admin"): self.hello, ("GET", "/slow"): self.slow}
 
-    async def hello(self, _request: web.BaseRequest) -> web.StreamResponse:
+    async def hello(self, _request: Request) -> Reply:
         return json_response(200, [], b'"hello"')
 
-    async def slow(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def slow(self, request: Request) -> Reply:
         self.waiting += 1
         await self.go.wait()
         return await self.hello(request)

@@ -12,11 +12,11 @@ from typing import Any
 
 import httptools
 import orjson
-from aiohttp import web
 
 from proxy.drain import Drain
 from proxy.http.routes import Table
 from proxy.http.server import HttpServer
+from runtime.http.server import Server
 from runtime.settings import Listen
 from tests.support.waiting import until
 
@@ -43,9 +43,11 @@ class MemoryTransport(asyncio.Transport):
         self.buffered = 0
         self.is_closed = False
         self.was_aborted = False
+        self.has_ended = False
+        self.is_read_paused = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        assert not self.is_closed
+        assert not self.is_closed and not self.has_ended
         self.written += data
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
@@ -60,29 +62,42 @@ class MemoryTransport(asyncio.Transport):
     def close(self) -> None:
         self.is_closed = True
 
+    def write_eof(self) -> None:
+        """We say no more, and still read."""
+        assert not self.has_ended
+        self.has_ended = True
+
     def abort(self) -> None:
         self.was_aborted = self.is_closed = True
 
     def pause_reading(self) -> None:
-        pass
+        assert not self.is_read_paused
+        self.is_read_paused = True
 
     def resume_reading(self) -> None:
-        pass
+        assert self.is_read_paused
+        self.is_read_paused = False
 
 
 class MemoryClient:
     """One connection to the server."""
 
-    def __init__(self, protocol: web.RequestHandler) -> None:
-        self.protocol = protocol
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.protocol = server()
         self.transport = MemoryTransport()
-        protocol.connection_made(self.transport)
+        self.protocol.connection_made(self.transport)
 
     async def ask(self, raw: bytes) -> Answer:
         """Send these bytes and wait for one whole answer, or for the server to close."""
         self.send(raw)
-        await until(lambda: self.answer().is_complete or self.transport.is_closed)
+        await until(lambda: self.answer().is_complete or self.is_over)
         return self.answer()
+
+    @property
+    def is_over(self) -> bool:
+        """The server has said that nothing more will come."""
+        return self.transport.is_closed or self.transport.has_ended
 
     def send(self, raw: bytes) -> None:
         self.protocol.data_received(raw)
@@ -122,7 +137,7 @@ class _Sink:
 async def connected(routes: Table, listen: Listen | None = None) -> AsyncIterator[MemoryClient]:
     """A client of a server with these routes."""
     server = HttpServer(routes, listen or Listen(), Drain())
-    client = MemoryClient(server())
+    client = MemoryClient(server)
     try:
         yield client
     finally:

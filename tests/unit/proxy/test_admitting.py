@@ -3,8 +3,6 @@
 from typing import Any, cast
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import make_mocked_request
 
 from ledger.money import MAX_NANOS
 from metering.admission import Decision, Limits
@@ -18,8 +16,10 @@ from proxy.failures import Failure
 from proxy.keys import KeyVerifier
 from proxy.prices import PriceBook
 from proxy.routing import Route, Routes
+from runtime.http.request import Request
 from runtime.settings import Listen
 from tests.support.calls import IDENTITY, REQUEST_ID, chat_body, price, route
+from tests.support.requests import made_request
 
 BY_PATH = {each.path: each for each in (*OPENAI, *OLLAMA)}
 CHAT = BY_PATH["/chat/completions"]
@@ -37,12 +37,12 @@ async def desk_of(served_by: Route) -> Desk:
 async def read(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, upstream: dict[str, Any] | None = None, **body: Any
 ) -> Wanted:
-    async def body_of(_: web.BaseRequest, __: int, ___: float) -> bytes:
+    async def body_of(_: Request, __: int, ___: float) -> bytes:
         return chat_body(**body)
 
     monkeypatch.setattr(admitting, "read_body", body_of)
     desk = await desk_of(route(**(upstream or {})))
-    return await desk.read(make_mocked_request("POST", "/"), endpoint)
+    return await desk.read(made_request("POST"), endpoint)
 
 
 async def test_the_hold_is_the_dearest_that_it_can_become(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,6 +125,6 @@ async def test_a_hold_that_was_lowered_lowers_the_limit(
     wanted = await read(CHAT, monkeypatch, max_tokens=100)
     bucket, held = Bucket(60, MINUTE_MS, 0), wanted.plan.nanos_for(paid)
     decision = Decision(Outcome.ADMITTED, bucket, bucket, 0, held_nanos=held)
-    desk, request = await desk_of(route()), make_mocked_request("POST", "/")
+    desk, request = await desk_of(route()), made_request("POST")
     admitted = desk.admitted(request, REQUEST_ID, IDENTITY, wanted, decision)
     assert (admitted.held_nanos, admitted.lowered_limit) == (held, limit)

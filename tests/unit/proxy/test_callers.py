@@ -1,12 +1,9 @@
 """A key that is known and good, or the refusal."""
 
-import asyncio
 from typing import Any, cast
 from uuid import UUID
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import make_mocked_request
 
 from metering.admission import KeyStanding, Limits, LimitsUnavailable
 from metering.policy import ANYTHING, Policy
@@ -14,7 +11,9 @@ from proxy.callers import Callers
 from proxy.failures import Failure
 from proxy.keys import Identity, KeyVerifier
 from runtime.addresses import Network, read_network
+from runtime.http.request import Request
 from tests.support.calls import IDENTITY
+from tests.support.requests import made_request
 
 GOOD = KeyStanding(True, False, ANYTHING)
 REVOKED = KeyStanding(False, False, ANYTHING)
@@ -39,19 +38,9 @@ class Parts:
         return self._answer
 
 
-class PeerOf:
-    """A connection, as far as who is at its other end."""
-
-    def __init__(self, host: str) -> None:
-        self._peer = (host, 4711)
-
-    def get_extra_info(self, name: str, default: object = None) -> object:
-        return self._peer if name == "peername" else default
-
-
-def asked(answer: KeyStanding | Exception) -> tuple[Callers, web.BaseRequest]:
+def asked(answer: KeyStanding | Exception) -> tuple[Callers, Request]:
     parts: Any = Parts(answer)
-    request = make_mocked_request("GET", "/", headers={"authorization": "Bearer pp_live-x"})
+    request = made_request(headers={"authorization": "Bearer pp_live-x"})
     return Callers(cast(KeyVerifier, parts), cast(Limits, parts)), request
 
 
@@ -60,9 +49,8 @@ async def test_where_a_call_comes_from_is_what_trusted_proxies_say(
     trusted: tuple[Network, ...], is_allowed: bool
 ) -> None:
     parts: Any = Parts(ELSEWHERE)
-    transport = cast(asyncio.Transport, PeerOf("127.0.0.1"))
     headers = {"authorization": "Bearer pp_live-x", "x-forwarded-for": "10.9.9.9, 192.0.2.7"}
-    request = make_mocked_request("GET", "/", headers=headers, transport=transport)
+    request = made_request(headers=headers, remote="127.0.0.1")
     callers = Callers(parts, parts, trusted)
     if is_allowed:
         assert await callers.identify_with_policy(request) == (IDENTITY, ELSEWHERE.policy)

@@ -19,10 +19,10 @@ from metering.holds import HoldPlan
 from metering.leases import Lease, Leases
 from metering.tap import AnswerTap, StreamTap
 from proxy.funding import Funding
-from proxy.http.client_stream import ClientStream
 from proxy.relay import Relay, Signal
 from proxy.upstream.connection import ResponseHandle
 from runtime.coalesce import Overloaded
+from runtime.http.stream import AnswerStream
 from runtime.tasks import TaskSet
 from tests.support.calls import admitted, price
 from tests.support.waiting import until
@@ -42,7 +42,7 @@ def counted(completion: int, prompt: int = 10) -> bytes:
     return b"data: " + orjson.dumps({"choices": [{"index": 0, "delta": {"content": "hi"}}], "usage": usage}) + b"\n\n"
 
 
-class Client(ClientStream):
+class Client(AnswerStream):
     def __init__(self) -> None:
         self.received = b""
 

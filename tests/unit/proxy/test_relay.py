@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from metering.injection import NOTHING_REMOVED, Removal
 from metering.tap import AnswerTap, StreamTap
-from proxy.http.client_stream import ClientStream
 from proxy.relay import COLLECT_BYTES, Relay, Signal
 from proxy.upstream.connection import ResponseHandle
 from proxy.upstream.errors import UpstreamClosed, UpstreamProtocolError
+from runtime.http.stream import AnswerStream
 from tests.support.asking import begin
 
 EVENTS = [(b"content-type", b"text/event-stream; charset=utf-8")]
@@ -39,7 +39,7 @@ class Upstream(ResponseHandle):
         self.log.append("abort")
 
 
-class Client(ClientStream):
+class Client(AnswerStream):
     """Takes everything; is congested when told so."""
 
     def __init__(self, *, is_congested: bool = False) -> None:

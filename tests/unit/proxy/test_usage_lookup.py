@@ -6,7 +6,6 @@ from typing import Any, cast
 from uuid import UUID
 
 import pytest
-from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from accounts.usage import UsageRow
 from proxy.callers import Callers
 from proxy.keys import Identity
 from proxy.usage_lookup import UsageLookup, as_uuid, is_client_id, not_found
+from runtime.http.request import Request
 from runtime.ids import new_request_id
 from tests.support.calls import IDENTITY
 from tests.support.memory_http import Answer, connected, get
@@ -57,7 +57,7 @@ class Books:
 
 
 class AnyCaller:
-    async def identify(self, request: web.BaseRequest) -> Identity:
+    async def identify(self, request: Request) -> Identity:
         return IDENTITY
 
 

@@ -16,14 +16,13 @@ SOME_ID = UUID("0b0b0b0b-0000-4000-8000-000000000002")
 @given(st.integers(min_value=-MAX_NANOS, max_value=MAX_NANOS))
 def test_money_is_a_number_exact_to_nine_decimals(nanos: int) -> None:
     body = json_answer(200, {"balance": dollars(nanos)}, "r").body
-    assert isinstance(body, bytes)
     assert Decimal(json.loads(body, parse_float=Decimal, parse_int=Decimal)["balance"]) == to_decimal(nanos)
 
 
 def test_an_answer_is_not_for_caches_and_has_an_id() -> None:
     answer = json_answer(200, {"id": SOME_ID}, "request-1")
     assert (answer.status, answer.body) == (200, b'{"id":"%s"}' % str(SOME_ID).encode())
-    assert (answer.headers["cache-control"], answer.headers["x-request-id"]) == ("no-store", "request-1")
+    assert {("cache-control", "no-store"), ("x-request-id", "request-1")} < set(answer.headers)
 
 
 def test_an_error_says_what_and_why() -> None:

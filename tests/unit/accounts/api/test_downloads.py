@@ -7,11 +7,13 @@ from uuid import UUID
 
 import aiohttp
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import BaseTestServer, RawTestServer, make_mocked_request
 
 from accounts.api.downloads import MAX_EXPORTS, MAX_EXPORTS_PER_USER, Downloads
 from accounts.errors import ExportsBusy
+from runtime.http.request import Reply, Request
+from runtime.http.response import Response
+from tests.support.http_server import Listening, listening
+from tests.support.requests import made_request
 
 ANA = UUID(int=1)
 PAGE = b"x" * 100_000
@@ -44,26 +46,26 @@ class Source:
 @asynccontextmanager
 async def serving(
     source: Source, page_timeout_s: float = GIVE_UP_S
-) -> AsyncIterator[tuple[BaseTestServer, aiohttp.ClientSession]]:
+) -> AsyncIterator[tuple[Listening, aiohttp.ClientSession]]:
     downloads = Downloads(page_timeout_s)
 
-    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(request: Request) -> Reply:
         try:
             return await downloads.send(request, ANA, "usage", source.chunks())
         except ExportsBusy:
-            return web.Response(status=503)
+            return Response(503, [])
         except OSError:
-            return web.Response(status=500)
+            return Response(500, [])
 
     async with (
         asyncio.timeout(GIVE_UP_S),
-        RawTestServer(handle, handler_cancellation=True) as server,
+        listening(handle) as server,
         aiohttp.ClientSession() as http,
     ):
         yield server, http
 
 
-async def by_http_1_0(server: BaseTestServer) -> bytes:
+async def by_http_1_0(server: Listening) -> bytes:
     """All that comes until the server closes, as a client without chunks reads it."""
     reader, writer = await asyncio.open_connection(server.host, server.port)
     writer.write(b"GET / HTTP/1.0\r\n\r\n")
@@ -75,7 +77,7 @@ async def by_http_1_0(server: BaseTestServer) -> bytes:
 
 async def test_a_file_arrives_whole_and_says_what_it_is() -> None:
     async with serving(Source()) as (server, http):
-        async with http.get(server.make_url("/")) as answer:
+        async with http.get(server.url) as answer:
             assert await answer.read() == b"head\r\n" + 2 * PAGE
             assert answer.headers["content-type"].startswith("text/csv; charset=utf-8")
             assert answer.headers["content-disposition"] == 'attachment; filename="farebox-usage.csv"'
@@ -87,7 +89,7 @@ async def test_a_file_arrives_whole_and_says_what_it_is() -> None:
 async def test_a_file_that_cannot_go_on_does_not_look_whole(fault: Exception) -> None:
     source = Source(fault)
     async with serving(source) as (server, http):
-        async with http.get(server.make_url("/")) as answer:
+        async with http.get(server.url) as answer:
             assert answer.status == 200
             with pytest.raises((aiohttp.ClientPayloadError, ConnectionResetError)):
                 await answer.read()
@@ -99,7 +101,7 @@ async def test_a_file_that_cannot_go_on_does_not_look_whole(fault: Exception) ->
 async def test_what_fails_before_the_first_page_is_an_answer_of_its_own() -> None:
     source = Source(ConnectionRefusedError())
     source.pages_each = 0
-    async with serving(source) as (server, http), http.get(server.make_url("/")) as answer:
+    async with serving(source) as (server, http), http.get(server.url) as answer:
         assert answer.status == 500
 
 
@@ -108,7 +110,7 @@ async def test_who_leaves_in_the_middle_frees_the_place() -> None:
     async with serving(source) as (server, http):
         for _ in range(MAX_EXPORTS_PER_USER + 1):
             source.closed.clear()
-            answer = await http.get(server.make_url("/"))
+            answer = await http.get(server.url)
             assert answer.status == 200 and await answer.content.readexactly(len(PAGE))
             answer.close()
             await source.closed.wait()
@@ -117,7 +119,7 @@ async def test_who_leaves_in_the_middle_frees_the_place() -> None:
 async def test_who_does_not_read_is_not_read_for_and_is_cut_in_the_end() -> None:
     source = Source(is_endless=True)
     async with serving(source, page_timeout_s=0.2) as (server, http):
-        answer = await http.get(server.make_url("/"))
+        answer = await http.get(server.url)
         await source.closed.wait()
         # what the kernel's buffers take on both sides, and no more
         assert source.pages * len(PAGE) < 64 << 20
@@ -137,7 +139,7 @@ async def test_only_so_many_at_once(owner_of: Callable[[int], UUID], places: int
         raise ConnectionRefusedError
 
     async def send(number: int) -> None:
-        request = make_mocked_request("GET", "/")
+        request = made_request()
         await downloads.send(request, owner_of(number), "usage", waiting_source())
 
     loop = asyncio.get_running_loop()

@@ -34,16 +34,16 @@ def as_told(shown: Any) -> bytes:
 
 def test_a_query_is_a_filter_and_a_place() -> None:
     asked = parse_query(
-        PageQuery, {"startDate": "2026-11-21", "endDate": "2026-11-21", "keyId": str(KEY), "limit": "7"}
+        PageQuery, [("startDate", "2026-11-21"), ("endDate", "2026-11-21"), ("keyId", str(KEY)), ("limit", "7")]
     )
     assert asked.filter() == Filter(datetime(2026, 11, 21, tzinfo=UTC), NOW, None, KEY)
     assert (asked.limit, asked.cursor) == (7, None)
-    assert parse_query(PageQuery, {}).filter() == Filter()
+    assert parse_query(PageQuery, [*{}.items()]).filter() == Filter()
 
 
 @pytest.mark.parametrize("model", ["4711", "007", "0", "000", "gpt", "9" * 30])
 def test_a_model_may_be_called_like_a_number(model: str) -> None:
-    assert parse_query(PageQuery, {"model": model}).filter().model == model
+    assert parse_query(PageQuery, [*{"model": model}.items()]).filter().model == model
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_model_may_be_called_like_a_number(model: str) -> None:
 )  # fmt: skip
 def test_anything_else_is_refused(query: dict[str, str]) -> None:
     with pytest.raises(InvalidRequest):
-        parse_query(PageQuery, query).filter()
+        parse_query(PageQuery, [*query.items()]).filter()
 
 
 def test_rows_are_what_their_answers_say_and_amounts_are_exact() -> None:

@@ -3,12 +3,11 @@
 import gzip
 
 import pytest
-from aiohttp import web
-from multidict import CIMultiDict
 
 from proxy.failures import Failure
 from proxy.http.answers import failure_response, json_response
 from proxy.http.body import presented_key, read_body
+from runtime.http.request import Headers, Reply, Request
 from runtime.settings import Listen
 from tests.support.memory_http import Answer, MemoryClient, connected, post
 from tests.support.waiting import until
@@ -28,7 +27,7 @@ MAX_BYTES = 1024
     ],
 )
 def test_a_presented_key(headers: dict[str, str]) -> None:
-    assert presented_key(CIMultiDict(headers)) == "k"
+    assert presented_key(Headers.of(headers)) == "k"
 
 
 @pytest.mark.parametrize(
@@ -47,12 +46,12 @@ def test_a_presented_key(headers: dict[str, str]) -> None:
 )
 def test_what_is_missing_is_said(headers: dict[str, str], code: str) -> None:
     with pytest.raises(Failure) as caught:
-        presented_key(CIMultiDict(headers))
+        presented_key(Headers.of(headers))
     assert (caught.value.status, caught.value.code) == (401, code)
     assert caught.value.headers == {"www-authenticate": "Bearer"}
 
 
-async def echo(request: web.BaseRequest) -> web.StreamResponse:
+async def echo(request: Request) -> Reply:
     try:
         body = await read_body(request, MAX_BYTES, timeout_s=60)
     except Failure as failure:
@@ -104,7 +103,7 @@ async def test_a_body_in_an_encoding_it_is_not_in() -> None:
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for_for_ever() -> None:
-    async def impatient(request: web.BaseRequest) -> web.StreamResponse:
+    async def impatient(request: Request) -> Reply:
         try:
             await read_body(request, MAX_BYTES, timeout_s=0.001)
         except Failure as failure:
@@ -119,7 +118,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for_for_ever() -> None:
 async def test_a_client_that_leaves_in_the_middle_of_its_body_is_answered_by_nobody() -> None:
     reading: list[MemoryClient] = []
 
-    async def read(request: web.BaseRequest) -> web.StreamResponse:
+    async def read(request: Request) -> Reply:
         reading.append(client)
         return await echo(request)
 

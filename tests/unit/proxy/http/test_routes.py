@@ -1,18 +1,19 @@
 """An exact path is found first; an open one takes what remains of a path, and no more than is sensible."""
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import make_mocked_request
 
 from proxy.http.routes import Routes
+from runtime.http.request import Reply, Request
+from runtime.http.response import Response
+from tests.support.requests import made_request
 
 
-async def exact(_: web.BaseRequest) -> web.StreamResponse:
-    return web.Response(text="exact")
+async def exact(_: Request) -> Reply:
+    return Response(200, [], b"exact")
 
 
-async def opened(_: web.BaseRequest, value: str) -> web.StreamResponse:
-    return web.Response(text=value)
+async def opened(_: Request, value: str) -> Reply:
+    return Response(200, [], value.encode())
 
 
 ROUTES = Routes({("GET", "/v1/models"): exact, ("GET", "/v1/models/{id}"): opened, ("GET", "/v1/models/own"): exact})
@@ -26,9 +27,9 @@ def test_an_exact_path_comes_before_an_open_one() -> None:
 async def test_an_open_path_takes_what_remains(value: str) -> None:
     handler = ROUTES.find("GET", f"/v1/models/{value}")
     assert handler is not None
-    response = await handler(make_mocked_request("GET", "/v1/models/"))
-    assert isinstance(response, web.Response)
-    assert response.text == value
+    response = await handler(made_request())
+    assert isinstance(response, Response)
+    assert response.body == value.encode()
 
 
 @pytest.mark.parametrize("path", ["/v1/models/", "/v1/modelsa", "/v2/models/a", "/v1/models/" + "x" * 513])

@@ -4,21 +4,21 @@ import asyncio
 from uuid import UUID
 
 import pytest
-from aiohttp import web
 from structlog.testing import capture_logs
 
 from proxy.http.answers import json_response
 from proxy.http.routes import Table
+from runtime.http.request import Reply, Request
 from runtime.settings import Listen
 from tests.support.memory_http import Answer, connected, get, post
 from tests.support.waiting import until
 
 
-async def hello(_request: web.BaseRequest) -> web.StreamResponse:
+async def hello(_request: Request) -> Reply:
     return json_response(200, [], b'"hello"')
 
 
-async def broken(_request: web.BaseRequest) -> web.StreamResponse:
+async def broken(_request: Request) -> Reply:
     raise RuntimeError("a fault of ours, with a secret in it")
 
 
@@ -74,7 +74,7 @@ async def test_what_is_not_found_among_account_routes_is_said_in_their_shape(raw
 async def test_bad_http_is_answered_in_our_own_words_and_the_connection_ends(raw: bytes) -> None:
     async with connected(ROUTES, LISTEN) as client:
         answer = await client.ask(raw)
-        await until(lambda: client.transport.is_closed)
+        await until(lambda: client.is_over)
     is_failure(answer, 400, "invalid_http")
 
 
@@ -88,7 +88,7 @@ async def test_bad_http_is_logged_without_what_was_sent() -> None:
 async def test_a_fault_of_ours_is_a_500_that_tells_nothing_and_ends_the_connection() -> None:
     async with connected(ROUTES, LISTEN) as client:
         answer = await client.ask(get("/broken"))
-        await until(lambda: client.transport.is_closed)
+        await until(lambda: client.is_over)
     is_failure(answer, 500, "internal_error")
     assert b"secret" not in answer.body
 
@@ -101,20 +101,18 @@ async def test_a_connection_serves_one_request_after_another() -> None:
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET /hello HTTP/1.1\r\nHost: farebox\r\nX-"], ids=["nothing", "half a head"])
-async def test_who_does_not_finish_a_request_is_not_waited_for_for_ever(
-    begun: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("proxy.http.server._KEEP_ALIVE_S", 0.05)
+async def test_who_does_not_finish_a_request_is_not_waited_for_for_ever(begun: bytes) -> None:
     async with connected(ROUTES, LISTEN) as client:
         client.send(begun)
-        await until(lambda: client.transport.is_closed)
+        client.server.sweep(asyncio.get_running_loop().time() + 76)
+        assert client.transport.is_closed
     assert not client.transport.written
 
 
 async def test_a_client_that_leaves_cancels_its_handler() -> None:
     entered, cancelled = asyncio.Event(), asyncio.Event()
 
-    async def patient(_request: web.BaseRequest) -> web.StreamResponse:
+    async def patient(_request: Request) -> Reply:
         entered.set()
         try:
             await asyncio.Event().wait()

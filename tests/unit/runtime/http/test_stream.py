@@ -2,55 +2,48 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import cast
 
 import pytest
-from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.http import client_stream
-from proxy.http.client_stream import HIGH_WATER_BYTES, ClientStream
+from runtime.http.request import Reply, Request
+from runtime.http.stream import HIGH_WATER_BYTES, AnswerStream
 from tests.support.asking import begin
 from tests.support.memory_http import Answer, MemoryTransport, connected, get
 
-
-class Writer:
-    """aiohttp's end of the connection, of which only `drain` is asked for here."""
-
-    def __init__(self) -> None:
-        self.drained = asyncio.Event()
-
-    async def drain(self) -> None:
-        await self.drained.wait()
+Drained = Callable[[], Awaitable[None]]
 
 
-def stream_over(transport: MemoryTransport, writer: Writer | None = None, *, is_chunked: bool = True) -> ClientStream:
-    return ClientStream(transport, cast(AbstractStreamWriter, writer or Writer()), is_chunked=is_chunked)
+async def never() -> None:
+    await asyncio.Event().wait()
 
 
-Script = Callable[[ClientStream], Awaitable[None]]
+def stream_over(transport: MemoryTransport, drained: Drained = never, *, is_chunked: bool = True) -> AnswerStream:
+    return AnswerStream(transport, drained, is_chunked=is_chunked)
+
+
+Script = Callable[[AnswerStream], None]
 HEADERS = [("content-type", "text/event-stream"), ("x-a", "1")]
 
 
 async def streamed(script: Script, raw: bytes = get("/")) -> Answer:
     """What a client gets of an answer that `script` writes."""
 
-    async def handler(request: web.BaseRequest) -> web.StreamResponse:
-        response, client = await client_stream.begin(request, 200, HEADERS)
-        await script(client)
-        return response
+    async def handler(request: Request) -> Reply:
+        stream = request.begin(200, HEADERS)
+        script(stream)
+        return stream
 
     async with connected({("GET", "/"): handler}) as client:
         return await client.ask(raw)
 
 
-async def hello_world(client: ClientStream) -> None:
-    client.write(b"hello ")
-    client.write(b"")
-    client.write(b"world")
-    await client.finish()
+def hello_world(stream: AnswerStream) -> None:
+    stream.write(b"hello ")
+    stream.write(b"")
+    stream.write(b"world")
+    stream.finish()
 
 
 async def test_a_chunked_answer() -> None:
@@ -68,11 +61,11 @@ async def test_to_http_1_0_until_the_connection_ends() -> None:
 async def test_the_headers_do_not_wait_for_the_first_byte() -> None:
     seen: list[Answer] = []
 
-    async def handler(request: web.BaseRequest) -> web.StreamResponse:
-        response, client = await client_stream.begin(request, 200, HEADERS)
+    async def handler(request: Request) -> Reply:
+        stream = request.begin(200, HEADERS)
         seen.append(connection.answer())
-        await client.finish()
-        return response
+        stream.finish()
+        return stream
 
     async with connected({("GET", "/"): handler}) as connection:
         await connection.ask(get("/"))
@@ -112,11 +105,15 @@ def test_a_client_is_slow_when_more_waits_for_it_than_the_transport_takes(buffer
 
 
 async def test_a_client_that_reads_on() -> None:
-    writer = Writer()
-    drained = begin(stream_over(MemoryTransport(), writer).drain(timeout_s=60))
+    has_read = asyncio.Event()
+
+    async def until_read() -> None:
+        await has_read.wait()
+
+    drained = begin(stream_over(MemoryTransport(), until_read).drain(timeout_s=60))
     await asyncio.sleep(0)
     assert not drained.done()
-    writer.drained.set()
+    has_read.set()
     await drained
 
 
@@ -126,10 +123,10 @@ async def test_a_client_that_never_reads_on() -> None:
 
 
 async def test_a_client_that_left_before_the_answer_began() -> None:
-    async def handler(request: web.BaseRequest) -> web.StreamResponse:
+    async def handler(request: Request) -> Reply:
         connection.leave()
         with pytest.raises(ConnectionResetError):
-            await client_stream.begin(request, 200, HEADERS)
+            request.begin(200, HEADERS)
         seen.append("left")
         raise ConnectionResetError
 
