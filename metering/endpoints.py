@@ -1,6 +1,6 @@
 """The gateway's routes: which wire format stands behind each, and how its requests are written."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from metering.formats import audio, chat, completions, embeddings, images, messages, ollama, rerank, responses
 from metering.formats.format import WireFormat
@@ -9,23 +9,20 @@ from metering.formats.format import WireFormat
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """`path` is what follows the base, `/v1`, or, where it `is_rooted`, `/api` of Ollama's own. `is_form`:
-    multipart/form-data may come.
+    multipart/form-data may come. `name`: the route by which it is known, in allow-lists and on usage rows.
+    `upstream_path`: after the upstream's base address, or after its host.
     """
 
     path: str
     wire: WireFormat
     is_form: bool = False
     is_rooted: bool = False
+    name: str = field(init=False)
+    upstream_path: str = field(init=False)
 
-    @property
-    def name(self) -> str:
-        """The route by which it is known, in allow-lists and on usage rows."""
-        return f"{'/api' if self.is_rooted else '/v1'}{self.path}"
-
-    @property
-    def upstream_path(self) -> str:
-        """After the upstream's base address, or after its host."""
-        return f"/api{self.path}" if self.is_rooted else self.path
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", f"{'/api' if self.is_rooted else '/v1'}{self.path}")
+        object.__setattr__(self, "upstream_path", f"/api{self.path}" if self.is_rooted else self.path)
 
 
 OPENAI = (

@@ -5,6 +5,7 @@ are asked may also put `"usage":null` on every other chunk. vLLM, SGLang and Ten
 chunk, llama.cpp in its timings. The client sees none of it unless it asked itself.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -136,14 +137,27 @@ def _could_be_read_otherwise(
     raw: bytes, request: Mapping[str, Any], options: Mapping[str, Any], decides: frozenset[str]
 ) -> bool:
     # A doubled key is legal JSON and parsers differ on which one counts; an escape (`"mod\u0065l"`) can hide it.
-    if b"\\u00" in raw or any(_is_lookalike(name, decides) for name in (*request, *options)):
+    # A megabyte is looked through for one byte in 9 us, for several in 900.
+    if b"\\" in raw and b"\\u00" in raw:
         return True
-    return any(raw.count(_quoted(name)) > (name in request or name in options) for name in decides)
+    if any(_is_lookalike(name, decides) for name in (*request, *options)):
+        return True
+    found = _quoted(decides).findall(raw)
+    return len(set(found)) < len(found) or any(
+        name not in request and name not in options for name in map(_text, found)
+    )
 
 
 @cache
-def _quoted(name: str) -> bytes:
-    return f'"{name}"'.encode()
+def _quoted(names: frozenset[str]) -> re.Pattern[bytes]:
+    """Any of these names between quotes: all at once, in the time of one JSON parse."""
+    return re.compile(b'"(%b)(?=")' % b"|".join(re.escape(name).encode() for name in sorted(names)))
+
+
+@cache
+def _text(name: bytes) -> str:
+    """Of the few names that `_quoted` finds."""
+    return name.decode()
 
 
 def _is_lookalike(name: str, decides: frozenset[str]) -> bool:
