@@ -4,7 +4,7 @@ Hop-by-hop headers end here (RFC 9110, section 7.6.1), and so do credentials: th
 the upstream's never the client. Limits shown to the client are its own, not those of the account behind us.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from metering.bucket import Bucket
 
@@ -12,6 +12,7 @@ RawHeaders = list[tuple[bytes, bytes]]
 
 _HOP_BY_HOP = frozenset(
     (
+        b"close",
         b"connection",
         b"keep-alive",
         b"proxy-authenticate",
@@ -60,21 +61,23 @@ _NOT_TO_CLIENT = _HOP_BY_HOP | frozenset(
 )
 # Digests of a body that we may have shortened.
 _DIGESTS = frozenset((b"content-digest", b"content-md5", b"digest", b"etag", b"repr-digest"))
+_NOT_TO_EDITED = _NOT_TO_CLIENT | _DIGESTS
+# Nearly every `Connection` header; what it names ends here in any case.
+_SAY_NOTHING = frozenset((b"keep-alive", b"Keep-Alive", b"close"))
 _CLIENT_PREFIXES_DROPPED = (b"x-ratelimit-", b"anthropic-ratelimit-", b"x-farebox-")
 MAX_CLIENT_ID_CHARS = 128
 
 
 def to_upstream(
-    raw: Iterable[tuple[bytes, bytes]],
+    raw: Sequence[tuple[bytes, bytes]],
     *,
     credential: str | None,
     request_id: str,
     credential_header: bytes = b"authorization",
 ) -> RawHeaders:
-    """The request headers to send on, names in lower case; the upstream is asked not to compress."""
-    headers = [(name.lower(), value) for name, value in raw]
-    dropped = _NOT_TO_UPSTREAM | _named_in_connection(headers)
-    passed = [(name, value) for name, value in headers if name not in dropped and not name.startswith(b"x-farebox-")]
+    """The request headers to send on; `raw` has its names in lower case. The upstream is asked not to compress."""
+    dropped = _with_named_in_connection(_NOT_TO_UPSTREAM, raw)
+    passed = [header for header in raw if header[0] not in dropped and not header[0].startswith(b"x-farebox-")]
     passed.append((b"accept-encoding", b"identity"))
     passed.append((b"x-request-id", request_id.encode()))
     if credential:
@@ -83,23 +86,23 @@ def to_upstream(
     return passed
 
 
-def to_client(raw: Iterable[tuple[bytes, bytes]], *, is_edited: bool) -> list[tuple[str, str]]:
+def to_client(raw: Sequence[tuple[bytes, bytes]], *, is_edited: bool) -> list[tuple[str, str]]:
     """The response headers to pass on; `raw` has its names in lower case."""
-    headers = list(raw)
-    dropped = _NOT_TO_CLIENT | _named_in_connection(headers)
-    if is_edited:
-        dropped |= _DIGESTS
+    dropped = _with_named_in_connection(_NOT_TO_EDITED if is_edited else _NOT_TO_CLIENT, raw)
     return [
         (name.decode("latin-1"), _text(value))
-        for name, value in headers
+        for name, value in raw
         if name not in dropped and not name.startswith(_CLIENT_PREFIXES_DROPPED)
     ]
 
 
-def client_request_id(raw: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """`x-client-request-id`, cut to 128 characters. It is kept in JSON: bytes that are no text are replaced."""
+def client_request_id(raw: Sequence[tuple[bytes, bytes]]) -> str | None:
+    """`x-client-request-id`, cut to 128 characters; `raw` has its names in lower case.
+
+    It is kept in JSON: bytes that are no text are replaced.
+    """
     for name, value in raw:
-        if name.lower() == b"x-client-request-id":
+        if name == b"x-client-request-id":
             return value.decode("utf-8", "replace")[:MAX_CLIENT_ID_CHARS] or None
     return None
 
@@ -112,11 +115,11 @@ def _text(value: bytes) -> str:
         return value.decode("latin-1")
 
 
-def _named_in_connection(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
-    names = [value for name, value in headers if name == b"connection"]
-    if not names:
-        return frozenset()
-    return frozenset(token.strip().lower() for value in names for token in value.split(b","))
+def _with_named_in_connection(dropped: frozenset[bytes], raw: Sequence[tuple[bytes, bytes]]) -> frozenset[bytes]:
+    lists = [value for name, value in raw if name == b"connection" and value not in _SAY_NOTHING]
+    if not lists:
+        return dropped
+    return dropped | frozenset(token.strip().lower() for value in lists for token in value.split(b","))
 
 
 def rate_limit(bucket: Bucket, what: str = "requests") -> list[tuple[str, str]]:

@@ -163,12 +163,11 @@ class Connection(asyncio.Protocol):
         return self._stream
 
     def abort(self, *, with_reset: bool = False) -> None:
-        if self._transport.is_closing():
-            return
-        connection = self._transport.get_extra_info("socket") if with_reset else None
-        if connection is not None:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self._transport.abort()
+        if with_reset and not self._transport.is_closing():
+            connection = self._transport.get_extra_info("socket")
+            if connection is not None:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._transport.abort()  # also if it is closing: it may be waiting for a client that reads nothing
 
     async def _drained(self) -> None:
         if self._is_write_paused:
@@ -285,7 +284,10 @@ class Connection(asyncio.Protocol):
             self._transport.close()
             return
         self.deadline_s = self._loop.time() + self._owner.limits.linger_s
-        self._transport.write_eof()
+        try:
+            self._transport.write_eof()
+        except OSError:  # the client has gone in this moment, and its going has not been told yet
+            self.abort()
         self._balance()
 
     def _drop(self, length: int) -> None:

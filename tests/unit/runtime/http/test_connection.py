@@ -288,6 +288,16 @@ async def test_a_refusal_in_the_middle_of_a_body_is_heard() -> None:
         assert client.transport.was_aborted
 
 
+async def test_who_is_gone_in_the_moment_of_the_refusal_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    def not_connected() -> None:
+        raise OSError(107, "Transport endpoint is not connected")
+
+    async with client_of(refuse) as client:
+        monkeypatch.setattr(client.transport, "write_eof", not_connected)
+        client.send(CHUNKED)
+        await until(lambda: client.transport.was_aborted)
+
+
 async def test_who_goes_on_sending_after_a_refusal_is_not_heard_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runtime.http.connection._MAX_DROPPED_BYTES", 1000)
     async with client_of(refuse) as client:

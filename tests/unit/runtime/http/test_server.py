@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from typing import cast
 
 from runtime.http.limits import HttpLimits
 from runtime.http.request import Reply, Request
@@ -119,6 +120,22 @@ async def test_what_still_runs_is_cancelled_in_the_end_and_waited_for() -> None:
 
 
 @on_both_loops
+async def test_a_client_that_does_not_take_the_last_answer_is_not_waited_for_for_ever() -> None:
+    async def large(_: Request) -> Reply:
+        return Response(200, [], b"x" * 32_000_000)
+
+    async with listening(large) as at:
+        with socket.create_connection((at.host, at.port)) as client:
+            client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            await asyncio.get_running_loop().run_in_executor(None, client.recv, 1)
+            far = asyncio.get_running_loop().time()
+            while len(at.server):
+                far += 1000
+                at.server.sweep(far)
+                await asyncio.sleep(0)
+
+
+@on_both_loops
 async def test_a_client_that_neither_reads_nor_leaves_is_cut_in_the_end() -> None:
     begun = asyncio.Event()
 
@@ -135,3 +152,47 @@ async def test_a_client_that_neither_reads_nor_leaves_is_cut_in_the_end() -> Non
             await begun.wait()
             await at.server.close()
             assert len(at.server) == 0
+
+
+@on_both_loops
+async def test_who_pipelines_and_reads_late_gets_every_answer_in_order() -> None:
+    """Each answer is more than all buffers take."""
+    begun: list[str] = []
+
+    async def large(request: Request) -> Reply:
+        begun.append(request.path)
+        return Response(200, [], request.path.encode() * 8_000_000)
+
+    async with listening(large) as at:
+        reader, writer = await asyncio.open_connection(at.host, at.port)
+        client = cast("asyncio.Transport", writer.transport)
+        client.pause_reading()
+        writer.write(b"".join(b"GET /%d HTTP/1.1\r\nHost: f\r\n\r\n" % number for number in range(3)))
+        await until(lambda: begun == ["/0"])
+        client.resume_reading()
+        for number in range(3):
+            await reader.readuntil(b"\r\n\r\n")
+            assert await reader.readexactly(16_000_000) == b"/%d" % number * 8_000_000
+            assert len(begun) <= number + 2
+        assert begun == ["/0", "/1", "/2"]
+        writer.close()
+
+
+@on_both_loops
+async def test_a_body_that_nobody_asks_for_waits_with_its_client_and_is_read_when_it_is_wanted() -> None:
+    entered, go = asyncio.Event(), asyncio.Event()
+
+    async def late(request: Request) -> Reply:
+        entered.set()
+        await go.wait()
+        assert request.body.size_bytes < 4_000_000
+        return Response(200, [], b"%d" % len(await request.read()))
+
+    async with listening(late) as at:
+        reader, writer = await asyncio.open_connection(at.host, at.port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: f\r\nConnection: close\r\nContent-Length: 16000000\r\n\r\n")
+        writer.write(b"x" * 16_000_000)
+        await entered.wait()
+        go.set()
+        assert (await everything(reader)).endswith(b"\r\n\r\n16000000")
+        writer.close()
