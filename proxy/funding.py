@@ -72,6 +72,8 @@ class Funding:
         """So much has passed that what is held may be used up soon. Of what was not delivered nothing is owed."""
         relay, funds = self._relay, self._funds
         assert relay is not None and funds is not None
+        if self._is_asking:
+            return  # it is planned anew with the answer
         if relay.is_owed:
             self._consider(relay, funds, relay.tap.progress())
         else:
