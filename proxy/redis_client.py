@@ -2,9 +2,12 @@
 
 redis-py would by default repeat a call that timed out. An admission that ran twice would hold twice; who may try
 again, and when, is decided by the callers.
+
+Scripts, which every request runs twice, go over one connection of their own (`runtime/redis_pipe.py`).
 """
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -21,6 +24,7 @@ from redis.exceptions import ConnectionError as RedisGone
 from redis.maint_notifications import MaintNotificationsConfig
 
 from runtime.redis_cluster import RedisCluster
+from runtime.redis_pipe import RedisPipe
 from runtime.redis_slots import Address
 
 # Calls are coalesced: a handful of connections carries any load. Waiting for one counts as Redis being slow.
@@ -63,7 +67,26 @@ def _client(options: dict[str, Any], timeout_s: float, waiting: int) -> Redis:
     }
     pool = BlockingConnectionPool(**(ours | options))  # what the URL says counts
     pool.connection_class = _TELLING[pool.connection_class]
-    return Redis.from_pool(pool)
+    return _Piped.from_pool(pool)
+
+
+class _Piped(Redis):
+    """Everything but scripts goes through the pool."""
+
+    def __init__(self, *, connection_pool: BlockingConnectionPool) -> None:
+        super().__init__(connection_pool=connection_pool)
+        make: Callable[[], Any] = connection_pool.make_connection
+        self._pipe = RedisPipe(make, connection_pool.connection_kwargs["socket_timeout"])
+        self._through_the_pool: Callable[..., Awaitable[Any]] = super().execute_command
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        if args[0] == "EVALSHA":
+            return await self._pipe.call(*args)
+        return await self._through_the_pool(*args, **options)
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        await self._pipe.aclose()
+        await super().aclose(close_connection_pool)
 
 
 class _Telling(AbstractConnection):
@@ -77,6 +100,22 @@ class _Telling(AbstractConnection):
             await super().send_packed_command(command, check_health)
         except RuntimeError as error:
             raise RedisGone(f"the connection is closed ({error})") from error
+
+    async def hand_over(self, protocol: asyncio.Protocol) -> asyncio.WriteTransport:
+        """Connects, and leaves all that comes from then on to `protocol`. Raises RedisError."""
+        connect: Callable[[], Awaitable[None]] = self.connect
+        await connect()
+        reader, writer = self._reader, self._writer
+        if reader is None or writer is None or reader.at_eof():
+            raise RedisGone("Connection closed by server")
+        writer.transport.set_protocol(protocol)
+        return writer.transport
+
+    def forget(self) -> None:
+        """Closes what is open. Kept until then, because its writer closes the transport when it is not."""
+        writer, self._reader, self._writer = self._writer, None, None
+        if writer is not None:
+            writer.transport.abort()
 
 
 class _TellingConnection(_Telling, Connection):
