@@ -140,6 +140,7 @@ class Limits:
             max_batch=_MAX_BATCH,
             max_in_flight=_MAX_IN_FLIGHT,
             max_waiting=_MAX_WAITING_ADMISSIONS,
+            abandoned=self._release_if_held,
         )
 
     def start(self) -> None:
@@ -252,20 +253,21 @@ class Limits:
         except Overloaded as error:
             raise LimitsUnavailable(str(error), _BREAKER_OPEN_MS) from error
         try:
-            decision: Decision = await asyncio.shield(future)
+            return await future
         except asyncio.CancelledError:
-            future.add_done_callback(lambda f: self._release_if_held(request, f))
+            # else the coalescer tells, when there is an answer; here there was one, a moment before the caller left
+            if not future.cancelled():
+                self._release_if_held((request, judged), None if future.exception() else future.result())
             raise
         except AWAY as error:
             # It may have been executed all the same: whatever it held is let go.
             self.release(request)
             raise LimitsUnavailable(type(error).__name__, _BREAKER_OPEN_MS) from error
-        return decision
 
-    def _release_if_held(self, request: Admission, future: asyncio.Future[Decision]) -> None:
-        if not future.cancelled() and future.exception() is None and future.result().outcome is not Outcome.ADMITTED:
-            return
-        self.release(request)
+    def _release_if_held(self, asked: tuple[Admission, str], decision: Decision | None) -> None:
+        """Nobody waits for it any more. Without a decision it may have been held all the same."""
+        if decision is None or decision.outcome is Outcome.ADMITTED:
+            self.release(asked[0])
 
     async def _admit_batch(self, shard: int, batch: list[tuple[Admission, str]]) -> list[Decision]:
         keys = [holds_key(shard), usage_stream(shard)]
