@@ -22,7 +22,7 @@ from metering.policy import UNKNOWN_USE, Policy, Refused, Use, parse_or_nothing
 from metering.scripts import AWAY, script
 from metering.settlements import Settlement
 from metering.settling import Settler
-from metering.verdict import REFUSED_MARK, Outcome
+from metering.verdict import OUTCOMES, REFUSED_MARK, Outcome
 from runtime.breaker import Breaker
 from runtime.clock import ClockMs, monotonic_ms
 from runtime.coalesce import Coalescer, Overloaded
@@ -291,8 +291,8 @@ def _decision(answer: list[int]) -> Decision:
     outcome, rpm, rpm_level, rpd, rpd_level, available, held = answer[:7]
     minute, day = Bucket(rpm, MINUTE_MS, rpm_level), Bucket(rpd, DAY_MS, rpd_level)
     if len(answer) == 7:
-        return Decision(Outcome(outcome), minute, day, available, held_nanos=held)
+        return Decision(OUTCOMES[outcome], minute, day, available, held_nanos=held)
     tpm, tpm_level, max_open = answer[7:]
     tokens = None if tpm < 0 else Bucket(tpm, MINUTE_MS, tpm_level)
     most = None if max_open < 0 else max_open
-    return Decision(Outcome(outcome), minute, day, available, tokens, most, held_nanos=held)
+    return Decision(OUTCOMES[outcome], minute, day, available, tokens, most, held_nanos=held)

@@ -23,6 +23,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisGone
 from redis.maint_notifications import MaintNotificationsConfig
 
+from runtime.lua import Script
 from runtime.redis_cluster import RedisCluster
 from runtime.redis_pipe import RedisPipe
 from runtime.redis_slots import Address
@@ -83,6 +84,9 @@ class _Piped(Redis):
         if args[0] == "EVALSHA":
             return await self._pipe.call(*args)
         return await self._through_the_pool(*args, **options)
+
+    def register_script(self, script: Any) -> Any:
+        return Script(self, script)
 
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
         await self._pipe.aclose()
