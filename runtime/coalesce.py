@@ -45,6 +45,8 @@ class Coalescer(Generic[Q, R]):
         self._abandoned = abandoned
         self._waiting: deque[tuple[Q, asyncio.Future[R]]] = deque()
         self._tasks = TaskSet()
+        # Asking which loop runs is a system call; there is one.
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._flush_is_due = False
         self._in_flight = 0
         self._unanswered = 0
@@ -62,7 +64,9 @@ class Coalescer(Generic[Q, R]):
             raise Overloaded(f"{self._name}: closed")
         if len(self._waiting) >= self._max_waiting:
             raise Overloaded(f"{self._name}: {self._max_waiting} callers wait")
-        loop = asyncio.get_running_loop()
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
         self._waiting.append((item, future))
         if self._unanswered == 0:
