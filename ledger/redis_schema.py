@@ -37,14 +37,23 @@ def wallet_prefix(shard: int) -> str:
     return f"fb:{{{shard}}}:wallet:"
 
 
-@lru_cache(_NAMES_KEPT)
 def wallet_key(shard: int, wallet_id: UUID) -> str:
-    return f"{wallet_prefix(shard)}{wallet_id}"
+    return _wallet_key(shard, wallet_id.int)
+
+
+def key_state_key(shard: int, key_id: UUID) -> str:
+    return _key_state_key(shard, key_id.int)
+
+
+# By the number of the id: a UUID is compared and hashed in Python, which would cost more than is won.
+@lru_cache(_NAMES_KEPT)
+def _wallet_key(shard: int, wallet_id: int) -> str:
+    return f"{wallet_prefix(shard)}{UUID(int=wallet_id)}"
 
 
 @lru_cache(_NAMES_KEPT)
-def key_state_key(shard: int, key_id: UUID) -> str:
-    return f"fb:{{{shard}}}:key:{key_id}"
+def _key_state_key(shard: int, key_id: int) -> str:
+    return f"fb:{{{shard}}}:key:{UUID(int=key_id)}"
 
 
 def holds_key(shard: int) -> str:

@@ -24,7 +24,7 @@ from metering.policy import UNKNOWN_USE, Policy, Refused, Use, parse_or_nothing
 from metering.scripts import AWAY, script
 from metering.settlements import Settlement
 from metering.settling import Settler
-from metering.verdict import REFUSED_MARK, Outcome
+from metering.verdict import OUTCOMES, REFUSED_MARK, Outcome
 from runtime.breaker import Breaker
 from runtime.clock import ClockMs, monotonic_ms
 from runtime.coalesce import Coalescer, Overloaded
@@ -254,13 +254,18 @@ class Limits:
             raise LimitsUnavailable(str(error), _BREAKER_OPEN_MS) from error
         try:
             return await future
+        except asyncio.CancelledError:
+            # else the coalescer tells, when there is an answer; here there was one, a moment before the caller left
+            if not future.cancelled():
+                self._release_if_held((request, judged), None if future.exception() else future.result())
+            raise
         except AWAY as error:
             # It may have been executed all the same: whatever it held is let go.
             self.release(request)
             raise LimitsUnavailable(type(error).__name__, _BREAKER_OPEN_MS) from error
 
     def _release_if_held(self, asked: tuple[Admission, str], decision: Decision | None) -> None:
-        """Nobody waits for it any more. Without a decision it may have been held, or not."""
+        """Nobody waits for it any more. Without a decision it may have been held all the same."""
         if decision is None or decision.outcome is Outcome.ADMITTED:
             self.release(asked[0])
 
@@ -286,8 +291,8 @@ def _decision(answer: list[int]) -> Decision:
     outcome, rpm, rpm_level, rpd, rpd_level, available, held = answer[:7]
     minute, day = Bucket(rpm, MINUTE_MS, rpm_level), Bucket(rpd, DAY_MS, rpd_level)
     if len(answer) == 7:
-        return Decision(Outcome(outcome), minute, day, available, held_nanos=held)
+        return Decision(OUTCOMES[outcome], minute, day, available, held_nanos=held)
     tpm, tpm_level, max_open = answer[7:]
     tokens = None if tpm < 0 else Bucket(tpm, MINUTE_MS, tpm_level)
     most = None if max_open < 0 else max_open
-    return Decision(Outcome(outcome), minute, day, available, tokens, most, held_nanos=held)
+    return Decision(OUTCOMES[outcome], minute, day, available, tokens, most, held_nanos=held)

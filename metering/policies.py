@@ -35,7 +35,8 @@ class KnownPolicies:
     def __init__(self, redis: Redis, shards: int = 1) -> None:
         self._redis = redis
         self._shards = shards
-        self._known: LRUCache[UUID, KnownPolicy] = LRUCache(_KNOWN_BYTES, getsizeof=lambda known: known.size_bytes)
+        # by the numbers of the ids: a UUID is hashed in Python
+        self._known: LRUCache[int, KnownPolicy] = LRUCache(_KNOWN_BYTES, getsizeof=lambda known: known.size_bytes)
         # One for each shard: what waits for a node that is away does not keep the others waiting.
         self._reads: list[Coalescer[tuple[UUID, UUID], KnownPolicy]] = [
             Coalescer(self._read, name="policies", max_batch=_MAX_BATCH, max_in_flight=1, max_waiting=_MAX_WAITING)
@@ -43,15 +44,15 @@ class KnownPolicies:
         ]
 
     def of(self, key_id: UUID) -> KnownPolicy:
-        return self._known.get(key_id, _UNRESTRICTED)
+        return self._known.get(key_id.int, _UNRESTRICTED)
 
     async def learn(self, key_id: UUID, wallet_id: UUID) -> None:
         """Reads the policy that is in Redis now. Raises RedisError and Overloaded."""
         known = await self._reads[shard_of(wallet_id, self._shards)].submit((key_id, wallet_id))
         if known.policy_id:
-            self._known[key_id] = known
+            self._known[key_id.int] = known
         else:
-            self._known.pop(key_id, None)
+            self._known.pop(key_id.int, None)
 
     async def _read(self, keys: list[tuple[UUID, UUID]]) -> Sequence[KnownPolicy]:
         pipeline = self._redis.pipeline(transaction=False)

@@ -1,12 +1,14 @@
 """The proxy's way to Redis: short timeouts and no retry behind our back.
 
 redis-py would by default repeat a call that timed out. An admission that ran twice would hold twice; who may try
-again, and when, is decided by the callers. Scripts, which each request needs, go by a way of their own: a pipe.
+again, and when, is decided by the callers.
+
+Scripts, which every request runs twice, go over one connection of their own (`runtime/redis_pipe.py`).
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import (
@@ -21,8 +23,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisGone
 from redis.maint_notifications import MaintNotificationsConfig
 
+from runtime.lua import Script
 from runtime.redis_cluster import RedisCluster
-from runtime.redis_pipe import Opened, Pipe
+from runtime.redis_pipe import RedisPipe
 from runtime.redis_slots import Address
 
 # Calls are coalesced: a handful of connections carries any load. Waiting for one counts as Redis being slow.
@@ -65,31 +68,29 @@ def _client(options: dict[str, Any], timeout_s: float, waiting: int) -> Redis:
     }
     pool = BlockingConnectionPool(**(ours | options))  # what the URL says counts
     pool.connection_class = _TELLING[pool.connection_class]
-    return _Piped(pool, float(pool.connection_kwargs["socket_timeout"]))
+    return _Piped.from_pool(pool)
 
 
 class _Piped(Redis):
-    """Scripts that are called by their hash go through a pipe, all else over redis-py's own connections."""
+    """Everything but scripts goes through the pool."""
 
-    def __init__(self, pool: BlockingConnectionPool, timeout_s: float) -> None:
-        super().__init__(connection_pool=pool)
-        self.auto_close_connection_pool = True
-        self._pipe = Pipe(self._open_line, timeout_s)
+    def __init__(self, *, connection_pool: BlockingConnectionPool) -> None:
+        super().__init__(connection_pool=connection_pool)
+        make: Callable[[], Any] = connection_pool.make_connection
+        self._pipe = RedisPipe(make, connection_pool.connection_kwargs["socket_timeout"])
+        self._through_the_pool: Callable[..., Awaitable[Any]] = super().execute_command
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         if args[0] == "EVALSHA":
-            return await self._pipe.call(args)
-        command: Any = super().execute_command
-        return await command(*args, **options)
+            return await self._pipe.call(*args)
+        return await self._through_the_pool(*args, **options)
+
+    def register_script(self, script: Any) -> Any:
+        return Script(self, script)
 
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
-        await self._pipe.close()
+        await self._pipe.aclose()
         await super().aclose(close_connection_pool)
-
-    async def _open_line(self, protocol: asyncio.Protocol) -> Opened:
-        make: Any = self.connection_pool.make_connection
-        connection: _Telling = make()
-        return await connection.opened_for(protocol)
 
 
 class _Telling(AbstractConnection):
@@ -104,15 +105,21 @@ class _Telling(AbstractConnection):
         except RuntimeError as error:
             raise RedisGone(f"the connection is closed ({error})") from error
 
-    async def opened_for(self, protocol: asyncio.Protocol) -> Opened:
-        """Connected, greeted and then handed over: what the server says from here on, `protocol` hears."""
-        connect: Any = self.connect
+    async def hand_over(self, protocol: asyncio.Protocol) -> asyncio.WriteTransport:
+        """Connects, and leaves all that comes from then on to `protocol`. Raises RedisError."""
+        connect: Callable[[], Awaitable[None]] = self.connect
         await connect()
+        reader, writer = self._reader, self._writer
+        if reader is None or writer is None or reader.at_eof():
+            raise RedisGone("Connection closed by server")
+        writer.transport.set_protocol(protocol)
+        return writer.transport
+
+    def forget(self) -> None:
+        """Closes what is open. Kept until then, because its writer closes the transport when it is not."""
         writer, self._reader, self._writer = self._writer, None, None
-        assert writer is not None
-        transport = cast(asyncio.Transport, writer.transport)
-        transport.set_protocol(protocol)
-        return Opened(transport, self._parser.parse_error, owner=writer)
+        if writer is not None:
+            writer.transport.abort()
 
 
 class _TellingConnection(_Telling, Connection):

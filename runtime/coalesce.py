@@ -23,7 +23,8 @@ class Overloaded(Exception):
 class Coalescer(Generic[Q, R]):
     """`call` gets a batch and returns one answer per item, in order. If it raises, every item of the batch fails so.
 
-    Who no longer waits cancels the future; `abandoned` is told of the item, and the answer or None, once there is one.
+    Who no longer waits cancels the future, and the item is asked all the same. Of each item whose future was cancelled,
+    here too, `abandoned` is told, with the answer, or None where there is none. It must not raise.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class Coalescer(Generic[Q, R]):
         max_batch: int,
         max_in_flight: int,
         max_waiting: int,
-        abandoned: Callable[[Q, R | None], None] = lambda *_: None,
+        abandoned: Callable[[Q, R | None], None] | None = None,
     ) -> None:
         self._call = call
         self._name = name
@@ -44,6 +45,8 @@ class Coalescer(Generic[Q, R]):
         self._abandoned = abandoned
         self._waiting: deque[tuple[Q, asyncio.Future[R]]] = deque()
         self._tasks = TaskSet()
+        # Asking which loop runs is a system call; there is one.
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._flush_is_due = False
         self._in_flight = 0
         self._unanswered = 0
@@ -61,13 +64,17 @@ class Coalescer(Generic[Q, R]):
             raise Overloaded(f"{self._name}: closed")
         if len(self._waiting) >= self._max_waiting:
             raise Overloaded(f"{self._name}: {self._max_waiting} callers wait")
-        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()
+        future: asyncio.Future[R] = loop.create_future()
         self._waiting.append((item, future))
-        if not self._unanswered:
+        if self._unanswered == 0:
             self._idle.clear()
         self._unanswered += 1
         if not self._flush_is_due:
-            self._flush_soon()
+            self._flush_is_due = True
+            loop.call_soon(self._flush)
         return future
 
     async def drain(self, timeout_s: float) -> int:
@@ -83,20 +90,26 @@ class Coalescer(Generic[Q, R]):
         left = self._unanswered
         self._is_closed = True
         while self._waiting:
-            self._waiting.popleft()[1].cancel()
+            item, future = self._waiting.popleft()
+            self._give_up(item, future)
             self._answered(1)
         await self._tasks.cancel()
         return left
 
     def _flush_soon(self) -> None:
-        self._flush_is_due = True
-        asyncio.get_running_loop().call_soon(self._flush)
+        if not self._flush_is_due:
+            self._flush_is_due = True
+            asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
         self._flush_is_due = False
         while self._waiting and self._in_flight < self._max_in_flight:
             size = min(len(self._waiting), self._max_batch)
-            batch = [self._waiting.popleft() for _ in range(size)]
+            if size == len(self._waiting):
+                batch = list(self._waiting)
+                self._waiting.clear()
+            else:
+                batch = [self._waiting.popleft() for _ in range(size)]
             self._in_flight += 1
             self._tasks.spawn(self._run(batch), name=self._name)
 
@@ -106,25 +119,38 @@ class Coalescer(Generic[Q, R]):
             if len(answers) != len(batch):
                 raise RuntimeError(f"{self._name}: {len(answers)} answers to {len(batch)} items")
         except Exception as error:
+            self._fail(batch, error)
+        except BaseException:
             for item, future in batch:
-                if future.done():
-                    self._abandoned(item, None)
-                else:
-                    future.set_exception(error)
-                    future.exception()  # marks it as seen: a caller that left must not cause a warning
+                self._give_up(item, future)
+            raise
         else:
-            for (item, future), answer in zip(batch, answers, strict=True):
-                if future.done():
-                    self._abandoned(item, answer)
-                else:
-                    future.set_result(answer)
+            self._hand_out(batch, answers)
         finally:
-            for _, future in batch:
-                future.cancel()  # only where the call itself was cancelled
             self._in_flight -= 1
             self._answered(len(batch))
-            if self._waiting and not self._flush_is_due:
+            if self._waiting:
                 self._flush_soon()
+
+    def _hand_out(self, batch: list[tuple[Q, asyncio.Future[R]]], answers: Sequence[R]) -> None:
+        for (item, future), answer in zip(batch, answers, strict=True):
+            if future.done():
+                self._give_up(item, future, answer)
+            else:
+                future.set_result(answer)
+
+    def _fail(self, batch: list[tuple[Q, asyncio.Future[R]]], error: Exception) -> None:
+        for item, future in batch:
+            if future.done():
+                self._give_up(item, future)
+            else:
+                future.set_exception(error)
+                future.exception()  # marks it as seen: a caller that left must not cause a warning
+
+    def _give_up(self, item: Q, future: asyncio.Future[R], answer: R | None = None) -> None:
+        future.cancel()
+        if self._abandoned is not None:
+            self._abandoned(item, answer)
 
     def _answered(self, count: int) -> None:
         self._unanswered -= count

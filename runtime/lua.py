@@ -1,9 +1,22 @@
 """Lua lives in `.lua` files, loaded as package data and run by hash."""
 
 from importlib import resources
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
+from redis.exceptions import NoScriptError
+
+
+class Script(AsyncScript):
+    """Sent with the call to a server that does not know it, and not loaded before: of a cluster, a node may be away."""
+
+    async def __call__(self, keys: Any = None, args: Any = None, client: Any = None) -> Any:
+        sent = (len(keys), *keys, *(args or ()))
+        try:
+            return await self.registered_client.execute_command("EVALSHA", self.sha, *sent)
+        except NoScriptError:
+            return await self.registered_client.execute_command("EVAL", self.script, *sent)
 
 
 def load_script(redis: Redis, package: str, *paths: str) -> AsyncScript:

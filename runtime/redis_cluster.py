@@ -15,12 +15,10 @@ from typing import Any
 import structlog
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
-from redis.commands.core import AsyncScript
 from redis.exceptions import (
     AskError,
     ClusterDownError,
     MovedError,
-    NoScriptError,
     RedisError,
     ResponseError,
     TryAgainError,
@@ -28,6 +26,7 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisGone
 from redis.exceptions import TimeoutError as RedisSlow
 
+from runtime.lua import Script
 from runtime.redis_slots import Address, SlotMap, slot_of
 from runtime.tasks import TaskSet
 
@@ -93,7 +92,7 @@ class RedisCluster(Redis):
         return _Pipeline(self)
 
     def register_script(self, script: Any) -> Any:
-        return _Script(self, script)
+        return Script(self, script)
 
     async def primaries(self) -> list[Redis]:
         """A client of each node that has slots, for what concerns all keys. All slots must be served."""
@@ -210,17 +209,6 @@ class RedisCluster(Redis):
         finally:
             for task in asking:
                 task.cancel()
-
-
-class _Script(AsyncScript):
-    """SCRIPT LOAD would go to every node, of which one may be away: the node that misses it gets it with the call."""
-
-    async def __call__(self, keys: Any = None, args: Any = None, client: Any = None) -> Any:
-        sent = (len(keys), *keys, *(args or ()))
-        try:
-            return await self.registered_client.execute_command("EVALSHA", self.sha, *sent)
-        except NoScriptError:
-            return await self.registered_client.execute_command("EVAL", self.script, *sent)
 
 
 class _Pipeline(Pipeline):

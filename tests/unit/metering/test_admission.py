@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from metering.admission import Admission, Limits, LimitsUnavailable, StateLoader
+from metering.admission import Admission, Decision, Limits, LimitsUnavailable, StateLoader
 from metering.bucket import DAY_MS, MINUTE_MS, Bucket
 from metering.leases import Lease
 from metering.settlements import Settlement
@@ -31,7 +31,8 @@ class Scripts:
         self.admissions = 0
         self.policies_read = 0
         self.settled: list[bytes] = []
-        self.may_settle, self.may_renew = asyncio.Event(), asyncio.Event()
+        self.may_settle, self.may_renew, self.may_admit = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.may_admit.set()
         self.answer: list[int] = [Outcome.ADMITTED, 5, 4 * MINUTE_MS, 9, 8 * DAY_MS, 990, 10]
 
     def register_script(self, source: str) -> Script:
@@ -41,6 +42,7 @@ class Scripts:
 
     async def _admit(self, keys: list[str], args: list[Any]) -> list[Any]:
         self.admissions += 1
+        await self.may_admit.wait()
         if self.is_away:
             raise RedisConnectionError
         return [0, *[self.answer] * ((len(args) - 2) // 5)]
@@ -161,6 +163,43 @@ async def test_a_shard_that_is_away_does_not_keep_the_others_from_being_asked() 
     assert await fail(limits, 1) == ["breaker open"]
     assert limits.is_available
     await limits.drain(0)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.ADMITTED, Outcome.NO_FUNDS])
+@pytest.mark.parametrize("moment", ["before", "just after"])
+async def test_whoever_leaves_before_it_hears_the_answer_holds_nothing(outcome: Outcome, moment: str) -> None:
+    """Also where there is an answer already, and the caller has not been woken to see it."""
+    scripts, tasks = Scripts(), TaskSet()
+    scripts.may_settle.set()
+    scripts.may_admit.clear()
+    scripts.answer[0] = outcome
+    limits = limits_over(scripts)
+    answered = futures_of(limits, lambda: moment == "just after" and caller.cancel())
+    caller = tasks.spawn(limits.admit(REQUEST), name="caller")
+    await until(lambda: scripts.admissions == 1)
+    if moment == "before":
+        caller.cancel()
+    scripts.may_admit.set()
+    await asyncio.wait([caller])
+    assert caller.cancelled()
+    assert answered[0].cancelled() == (moment == "before")
+    await until(lambda: not len(limits._admissions[0]) and limits._admissions[0]._in_flight == 0)
+    assert await limits.drain(30.0) == 0
+    assert scripts.settled == ([REQUEST.request_id.bytes] if outcome is Outcome.ADMITTED else [])
+
+
+def futures_of(limits: Limits, at_answer: Callable[[], object]) -> list[asyncio.Future[Decision]]:
+    """Of all that will be submitted. `at_answer` is called before the caller is woken."""
+    found: list[asyncio.Future[Decision]] = []
+    submit = limits._admissions[0].submit
+
+    def noted(item: tuple[Admission, str]) -> asyncio.Future[Decision]:
+        found.append(submit(item))
+        found[-1].add_done_callback(lambda _: at_answer())
+        return found[-1]
+
+    limits._admissions[0].submit = noted  # type: ignore[method-assign]
+    return found
 
 
 def settlement_of(request: Admission) -> Settlement:

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -34,10 +34,20 @@ class Server:
 
 
 def joined(
-    server: Server, *, max_batch: int = 4, max_in_flight: int = 2, max_waiting: int = 100
+    server: Server,
+    *,
+    max_batch: int = 4,
+    max_in_flight: int = 2,
+    max_waiting: int = 100,
+    abandoned: Callable[[int, int | None], None] | None = None,
 ) -> Coalescer[int, int]:
     return Coalescer(
-        server.call, name="test", max_batch=max_batch, max_in_flight=max_in_flight, max_waiting=max_waiting
+        server.call,
+        name="test",
+        max_batch=max_batch,
+        max_in_flight=max_in_flight,
+        max_waiting=max_waiting,
+        abandoned=abandoned,
     )
 
 
@@ -131,24 +141,34 @@ async def test_a_caller_that_left_before_an_error_causes_no_other() -> None:
         await futures[1]
 
 
-@pytest.mark.parametrize("error", [None, ConnectionError("away")])
-async def test_what_became_of_the_item_of_a_caller_that_left_is_told(error: Exception | None) -> None:
-    server = Server()
-    server.error = error
-    told: list[tuple[int, int | None]] = []
-    coalescer = Coalescer(
-        server.call,
-        name="test",
-        max_batch=4,
-        max_in_flight=1,
-        max_waiting=9,
-        abandoned=lambda item, answer: told.append((item, answer)),
-    )
-    leaving, staying = coalescer.submit(1), coalescer.submit(2)
-    leaving.cancel()
-    await asyncio.wait([staying])
+@pytest.mark.parametrize("is_sent", [True, False])
+@pytest.mark.parametrize("fails", [True, False])
+async def test_what_callers_asked_who_left_is_asked_all_the_same_and_told_of_with_its_answer(
+    is_sent: bool, fails: bool
+) -> None:
+    server, told = Server(), list[tuple[int, int | None]]()
+    server.may_answer.clear()
+    server.error = ConnectionError("away") if fails else None
+    coalescer = joined(server, abandoned=lambda item, answer: told.append((item, answer)))
+    futures = [coalescer.submit(n) for n in range(3)]
+    if is_sent:
+        await a_few_ticks()
+    futures[1].cancel()
     await a_few_ticks()
-    assert told == [(1, None if error else 10)]
+    assert told == [], "nobody knows yet"
+    server.may_answer.set()
+    await asyncio.gather(futures[0], futures[2], return_exceptions=True)
+    assert (server.batches, told) == ([[0, 1, 2]], [(1, None if fails else 10)])
+
+
+async def test_what_is_cut_off_by_the_end_of_draining_is_told_of_too() -> None:
+    server, told = Server(), list[tuple[int, int | None]]()
+    server.may_answer.clear()
+    coalescer = joined(server, max_batch=2, max_in_flight=1, abandoned=lambda *item: told.append(item))
+    futures = [coalescer.submit(n) for n in range(5)]
+    assert await coalescer.drain(0.01) == 5
+    assert all(future.cancelled() for future in futures)
+    assert sorted(told) == [(n, None) for n in range(5)]
 
 
 async def test_draining_waits_for_all_that_was_submitted() -> None:
