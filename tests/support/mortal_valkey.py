@@ -3,7 +3,8 @@
 import os
 import shutil
 import signal
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 from redis.asyncio import Redis
@@ -30,6 +31,15 @@ class MortalValkey:
     async def kill(self) -> None:
         os.kill(self._running.pid, signal.SIGKILL)
         await self._running.stop()
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Its connections stay, and nothing is answered."""
+        os.kill(self._running.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self._running.pid, signal.SIGCONT)
 
     async def come_back(self) -> None:
         await self.start(self._running.port)
