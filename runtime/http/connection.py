@@ -3,18 +3,18 @@
     data_received -> RequestParser -> a task a request -> its answer, in one write
 
 Reading goes on while a request is answered, because only so it is noticed at once that the client has left: that
-cancels the task. It pauses while more is there than is wanted. There is no timer: `Server` looks at `deadline_s` once a
+cancels the task. It pauses while more is there than is wanted. There is no timer: `Server` looks at `patience` once a
 second.
 """
 
 import asyncio
-import math
 import socket
 import struct
 from typing import Protocol, cast
 
 from runtime.http.limits import HttpLimits
 from runtime.http.parser import RequestParser
+from runtime.http.patience import Patience
 from runtime.http.request import HTTP_1_1, Handler, Reply, Request
 from runtime.http.response import CONTINUE, HeaderList, Response, head_bytes
 from runtime.http.stream import AnswerStream
@@ -43,13 +43,12 @@ class ConnectionOwner(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """`deadline_s`: when, by the loop's clock, nothing has moved for too long. `task` answers the current request."""
+    """`task` answers the current request; `patience` knows for how long nothing may move."""
 
     __slots__ = (
         "_dropped_bytes",
         "_has_asked_for_body",
         "_is_deaf",
-        "_is_head_late",
         "_is_read_paused",
         "_is_write_paused",
         "_loop",
@@ -59,10 +58,9 @@ class Connection(asyncio.Protocol):
         "_request",
         "_stream",
         "_transport",
-        "_unsent_bytes",
         "_waiting",
         "_writable",
-        "deadline_s",
+        "patience",
         "task",
     )
 
@@ -76,10 +74,10 @@ class Connection(asyncio.Protocol):
         self._stream: AnswerStream | None = None
         self._writable: asyncio.Future[None] | None = None
         self._remote: str | None = None
-        self._is_deaf = self._is_head_late = self._has_asked_for_body = False
+        self._is_deaf = self._has_asked_for_body = False
         self._is_read_paused = self._is_write_paused = False
-        self._dropped_bytes = self._unsent_bytes = 0
-        self.deadline_s = math.inf
+        self._dropped_bytes = 0
+        self.patience = Patience(owner.limits)
         self.task: asyncio.Task[None] | None = None
 
     # what the event loop calls
@@ -90,7 +88,7 @@ class Connection(asyncio.Protocol):
         if connection is not None:
             # a client whose machine is gone says nothing: the system finds out
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        self._be_idle()
+        self.patience.is_idle(self._loop.time())
         self._owner.opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -183,13 +181,9 @@ class Connection(asyncio.Protocol):
         if self._request is None and not self._is_deaf:
             self._close()
 
-    def expire(self, now_s: float) -> None:
-        """Nothing has moved by the deadline; unless a slow client is still reading, that is the end."""
-        unsent = self._transport.get_write_buffer_size()
-        if 0 < unsent != self._unsent_bytes:
-            self._unsent_bytes = unsent
-            self.deadline_s = now_s + self._owner.limits.linger_s
-        else:
+    def cut_if_over(self, now_s: float) -> None:
+        """Nothing may have moved for too long."""
+        if now_s >= self.patience.deadline_s and self.patience.is_over(now_s, self._transport.get_write_buffer_size()):
             self.abort()
 
     # one request after another
@@ -200,13 +194,12 @@ class Connection(asyncio.Protocol):
         if self._waiting:
             self._request = request = self._waiting.pop(0)
             request.attach(self)
-            self.deadline_s = math.inf
+            self.patience.is_answering()
             self.task = self._loop.create_task(self._serve(request))
         elif self._parser.fault is not None:
             self._refuse()
-        elif self._parser.is_within and not self._is_head_late:
-            self._is_head_late = True
-            self.deadline_s = self._loop.time() + self._owner.limits.head_s
+        elif self._parser.is_within:
+            self.patience.has_half_a_head(self._loop.time())
 
     async def _serve(self, request: Request) -> None:
         try:
@@ -253,7 +246,7 @@ class Connection(asyncio.Protocol):
         if not request.keeps_alive or not is_heard or self._owner.is_draining:
             self._close(hears_out=not is_heard or self._parser.is_within or self._parser.fault is not None)
             return
-        self._be_idle()
+        self.patience.is_idle(self._loop.time())
         if self._waiting or self._parser.fault is not None or self._parser.is_within:
             self._take_next()
         if self._is_read_paused or self._is_write_paused:
@@ -268,22 +261,17 @@ class Connection(asyncio.Protocol):
 
     # coming to rest
 
-    def _be_idle(self) -> None:
-        self._is_head_late = False
-        self._unsent_bytes = 0
-        self.deadline_s = self._loop.time() + self._owner.limits.keep_alive_s
-
     def _close(self, *, hears_out: bool = False) -> None:
         """The last answer is written. `hears_out`: the client is still sending, and is heard until it ends."""
         self._is_deaf = True
         self._waiting.clear()
-        self._be_idle()
+        self.patience.is_idle(self._loop.time())
         if self._transport.is_closing():
             return
         if not hears_out:
             self._transport.close()
             return
-        self.deadline_s = self._loop.time() + self._owner.limits.linger_s
+        self.patience.hears_out(self._loop.time())
         try:
             self._transport.write_eof()
         except OSError:  # the client has gone in this moment, and its going has not been told yet

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from functools import lru_cache
 from typing import Protocol, overload
 from urllib.parse import parse_qsl, unquote
 
@@ -25,10 +24,6 @@ class Headers:
     def __init__(self, raw: RawHeaders) -> None:
         self.raw = raw
         self._first = dict(reversed(raw))
-
-    @classmethod
-    def of(cls, fields: dict[str, str]) -> "Headers":
-        return cls([(name.lower().encode(), value.encode()) for name, value in fields.items()])
 
     @property
     def has_twins(self) -> bool:
@@ -157,7 +152,6 @@ Reply = Response | AnswerStream
 Handler = Callable[[Request], Awaitable[Reply]]
 
 
-@lru_cache(maxsize=256)
 def path_of(target: bytes) -> str:
     """The decoded path of a request target, which may be a whole URL (RFC 9112, section 3.2.2)."""
     path = target.partition(b"?")[0].partition(b"#")[0]

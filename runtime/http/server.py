@@ -111,5 +111,4 @@ class Server:
     def sweep(self, now_s: float) -> None:
         """End what is beyond its time."""
         for connection in list(self._connections):
-            if now_s >= connection.deadline_s:
-                connection.expire(now_s)
+            connection.cut_if_over(now_s)

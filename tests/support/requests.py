@@ -6,6 +6,10 @@ from runtime.http.response import HeaderList
 from runtime.http.stream import AnswerStream
 
 
+def headers_of(fields: dict[str, str]) -> Headers:
+    return Headers([(name.lower().encode(), value.encode()) for name, value in fields.items()])
+
+
 class NoChannel:
     """A client that is there and is told nothing."""
 
@@ -35,6 +39,6 @@ def made_request(
     if body:
         collected.add(body)
     collected.end()
-    request = Request(method, target.encode(), Headers.of(headers or {}), collected)
+    request = Request(method, target.encode(), headers_of(headers or {}), collected)
     request.attach(NoChannel(remote))
     return request

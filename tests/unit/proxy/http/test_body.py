@@ -7,9 +7,10 @@ import pytest
 from proxy.failures import Failure
 from proxy.http.answers import failure_response, json_response
 from proxy.http.body import presented_key, read_body
-from runtime.http.request import Headers, Reply, Request
+from runtime.http.request import Reply, Request
 from runtime.settings import Listen
 from tests.support.memory_http import Answer, MemoryClient, connected, post
+from tests.support.requests import headers_of
 from tests.support.waiting import until
 
 MAX_BYTES = 1024
@@ -27,7 +28,7 @@ MAX_BYTES = 1024
     ],
 )
 def test_a_presented_key(headers: dict[str, str]) -> None:
-    assert presented_key(Headers.of(headers)) == "k"
+    assert presented_key(headers_of(headers)) == "k"
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ def test_a_presented_key(headers: dict[str, str]) -> None:
 )
 def test_what_is_missing_is_said(headers: dict[str, str], code: str) -> None:
     with pytest.raises(Failure) as caught:
-        presented_key(Headers.of(headers))
+        presented_key(headers_of(headers))
     assert (caught.value.status, caught.value.code) == (401, code)
     assert caught.value.headers == {"www-authenticate": "Bearer"}
 

@@ -386,9 +386,9 @@ async def test_a_head_that_comes_drop_by_drop_is_waited_for_once() -> None:
         client.send(b"GET / HT")
         client.server.sweep(soon(LIMITS.head_s - 1))
         assert is_open(client)
-        deadline_s = client.protocol.deadline_s
+        deadline_s = client.protocol.patience.deadline_s
         client.send(b"T")
-        assert client.protocol.deadline_s == deadline_s
+        assert client.protocol.patience.deadline_s == deadline_s
         client.server.sweep(soon(LIMITS.head_s + 1))
         assert client.transport.is_closed and not client.transport.written
 
@@ -398,7 +398,7 @@ async def test_who_still_reads_the_last_answer_is_waited_for() -> None:
         await client.ask(get("/"))
         for unsent in (300, 200, 100):
             client.transport.buffered = unsent
-            client.server.sweep(client.protocol.deadline_s)
+            client.server.sweep(client.protocol.patience.deadline_s)
             assert is_open(client)
-        client.server.sweep(client.protocol.deadline_s)
+        client.server.sweep(client.protocol.patience.deadline_s)
         assert client.transport.was_aborted

@@ -6,7 +6,7 @@ import pytest
 
 from runtime.http.errors import BodyBroken
 from runtime.http.request import HTTP_1_0, Headers, Request, path_of
-from tests.support.requests import made_request
+from tests.support.requests import headers_of, made_request
 
 
 def test_headers_are_found_in_any_case_and_the_first_of_several_counts() -> None:
@@ -14,7 +14,7 @@ def test_headers_are_found_in_any_case_and_the_first_of_several_counts() -> None
     assert (headers.get("X-A"), headers.get("x-b"), headers.get_raw(b"x-a")) == ("1", "ü", b"1")
     assert headers.get("x-c") == "\udcff"
     assert (headers.get("x-d"), headers.get("x-d", "")) == (None, "")
-    assert headers.has_twins and not Headers.of({"A": "1", "b": "2"}).has_twins
+    assert headers.has_twins and not headers_of({"A": "1", "b": "2"}).has_twins
 
 
 @pytest.mark.parametrize(
