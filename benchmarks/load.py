@@ -9,7 +9,7 @@ import asyncio
 import json
 import sys
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -33,8 +33,7 @@ class Client(asyncio.Protocol):
         self.now = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by its type
 
     async def ask(self, request: bytes) -> list[float]:
         """When each piece came; anything but a whole 200 is an error."""

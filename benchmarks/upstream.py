@@ -9,6 +9,7 @@ milliseconds apart. GET tells the books as JSON: requests begun, tokens emitted.
 import asyncio
 import json
 import sys
+from typing import cast
 
 import httptools
 import uvloop
@@ -61,8 +62,7 @@ class Connection(asyncio.Protocol):
         self.timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by its type
 
     def data_received(self, data: bytes) -> None:
         self.parser.feed_data(data)
@@ -107,9 +107,7 @@ class Connection(asyncio.Protocol):
 
 async def main(port: int) -> None:
     books = Books()
-    server = await asyncio.get_running_loop().create_server(
-        lambda: Connection(books), "127.0.0.1", port, backlog=4096
-    )
+    server = await asyncio.get_running_loop().create_server(lambda: Connection(books), "127.0.0.1", port, backlog=4096)
     await server.serve_forever()
 
 
