@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shutil
 import socket
 import sys
@@ -125,7 +126,7 @@ async def bare_aiohttp(upstream: str, folder: Path, plan: Plan) -> AsyncIterator
 @asynccontextmanager
 async def nginx(program: str, upstream: str, folder: Path, plan: Plan) -> AsyncIterator[Contender]:
     port, config = free_port(), folder / "nginx.conf"
-    user = "user root;" if Path("/proc/self").stat().st_uid == 0 else ""
+    user = "user root;" if os.getuid() == 0 else ""
     config.write_text(NGINX.format(folder=folder, upstream=upstream.removeprefix("http://"), port=port, user=user))
     async with child("nginx", [program, "-c", str(config), "-p", str(folder)], port, folder, plan.server) as started:
         yield Contender(f"http://127.0.0.1:{port}", "none", started.pid)
@@ -134,7 +135,7 @@ async def nginx(program: str, upstream: str, folder: Path, plan: Plan) -> AsyncI
 @asynccontextmanager
 async def scratch() -> AsyncIterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="farebox-bench-"))
-    folder.chmod(0o711)
+    os.chmod(folder, 0o711)  # within reach of the user that Postgres runs as under root
     try:
         yield folder
     finally:

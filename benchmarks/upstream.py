@@ -95,7 +95,8 @@ class Connection(asyncio.Protocol):
 
     def _next(self, sent: int, chunks: int, start: float, gap_s: float) -> None:
         if sent == chunks:
-            return self.transport.write(last_event(chunks))
+            self.transport.write(last_event(chunks))
+            return
         due = start + sent * gap_s
         self.timer = self.loop.call_at(due, self._send, sent, chunks, start, gap_s)
 
