@@ -64,7 +64,7 @@ async def measure(at: Contender, where: Plan, size: Size) -> dict[str, float]:
     # Streams first: memory that unary requests have used and left would hide what the open streams take.
     await load(at, where, kind="unary", connections=1, seconds=0.2)  # warm: the key, code, caches
     cpu, memory = at.cpu_s(), at.memory_bytes()
-    running = asyncio.create_task(
+    running = asyncio.create_task(  # noqa: TID251 -- awaited a few lines below
         load(at, where, kind="streams", connections=size.streams, chunks=size.chunks, gap_ms=GAP_MS)
     )
     await asyncio.sleep(0.75 * size.chunks * GAP_MS / 1000)
@@ -92,19 +92,21 @@ async def whole_run(size: Size, where: Plan, nginx: str | None) -> Measured:
         port = stack.free_port()
         url = f"http://127.0.0.1:{port}"
         argv = stack.python("benchmarks.upstream", str(port))
-        async with stack.child("upstream", argv, port, folder, where.upstream):
-            async with stack.farebox(database, redis, url, folder, where) as running:
-                for _ in range(size.repeats):
-                    for name, start in contenders(url, folder, where, nginx).items():
-                        async with start as at:
-                            note(name, await measure(at, where, size))
-                    before = stack.books(url)["tokens"] - await stack.billed_tokens(database)
-                    async with stack.proxy(running, folder, where) as at:
-                        note("Farebox", await measure(at, where, size))
-                    await running.office.settled()  # the audit holds, or this raises
-                    after = stack.books(url)["tokens"] - await stack.billed_tokens(database)
-                    if before != after:
-                        raise click.ClickException(f"{after - before} tokens were emitted and not billed")
+        async with (
+            stack.child("upstream", argv, port, folder, where.upstream),
+            stack.farebox(database, redis, url, folder, where) as running,
+        ):
+            for _ in range(size.repeats):
+                for name, start in contenders(url, folder, where, nginx).items():
+                    async with start as at:
+                        note(name, await measure(at, where, size))
+                before = stack.books(url)["tokens"] - await stack.billed_tokens(database)
+                async with stack.proxy(running, folder, where) as at:
+                    note("Farebox", await measure(at, where, size))
+                await running.office.settled()  # the audit holds, or this raises
+                after = stack.books(url)["tokens"] - await stack.billed_tokens(database)
+                if before != after:
+                    raise click.ClickException(f"{after - before} tokens were emitted and not billed")
         for name, value in (await ledger_figures(database, redis, folder, where, size.events)).items():
             measured[LEDGER][name].append(value)
     return measured

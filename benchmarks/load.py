@@ -8,6 +8,7 @@ python -m benchmarks.load URL KEY '{"kind": "first", "connections": 64, "rate": 
 import asyncio
 import json
 import sys
+from itertools import pairwise
 from time import perf_counter
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -104,7 +105,7 @@ async def streams(clients: list[Client], url: str, key: str, chunks: int, gap_ms
         return await client.ask(asked)
 
     found = await asyncio.gather(*(one(number, client) for number, client in enumerate(clients)))
-    gaps = [1000 * (b - a) for times in found for a, b in zip(times[: chunks - 1], times[1:chunks], strict=True)]
+    gaps = [1000 * (b - a) for times in found for a, b in pairwise(times[:chunks])]
     return {"chunks": sum(map(len, found)), "gap_p50_ms": percentile(gaps, 50), "gap_p99_ms": percentile(gaps, 99)}
 
 
@@ -133,7 +134,7 @@ async def main(url: str, key: str, asked: dict[str, Any]) -> None:
     clients = await connect(url, asked.pop("connections"))
     kind = KINDS[asked.pop("kind")]
     async with asyncio.timeout(TIMEOUT_S):
-        print(json.dumps(await kind(clients, url, key, **asked)))
+        sys.stdout.write(json.dumps(await kind(clients, url, key, **asked)))
 
 
 if __name__ == "__main__":

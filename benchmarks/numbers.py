@@ -41,7 +41,7 @@ def ratio(value: float, base: float) -> float | None:
 
 def table(title: str, rows: Mapping[str, Figure], base: str) -> str:
     """Markdown; the last column is each median against that of `base`, where it was measured."""
-    lines = [f"### {title}", "", f"| contender | median | spread | × {base} |", "|---|---:|---:|---:|"]
+    lines = [f"### {title}", "", f"| contender | median | spread | ÷ {base} |", "|---|---:|---:|---:|"]
     for name, row in rows.items():
         against = ratio(row.median, rows[base].median) if base in rows else None
         shown = "" if against is None else f"{against:.2f}"

@@ -39,7 +39,10 @@ http {{
     upstream up {{ server {upstream}; keepalive 1024; keepalive_requests 100000000; }}
     server {{
         listen 127.0.0.1:{port} backlog=4096;
-        location / {{ proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off; }}
+        location / {{
+            proxy_pass http://up; proxy_http_version 1.1; proxy_buffering off;
+            proxy_set_header Connection "";
+        }}
     }}
 }}"""
 
@@ -135,7 +138,7 @@ async def nginx(program: str, upstream: str, folder: Path, plan: Plan) -> AsyncI
 @asynccontextmanager
 async def scratch() -> AsyncIterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="farebox-bench-"))
-    os.chmod(folder, 0o711)  # within reach of the user that Postgres runs as under root
+    folder.chmod(0o711)  # noqa: ASYNC240 -- within reach of the user that Postgres runs as under root
     try:
         yield folder
     finally:

@@ -1,4 +1,4 @@
-"""A pass-through that bills nothing: aiohttp's server and aiohttp's ClientSession on uvloop, as most gateways are built.
+"""A pass-through that bills nothing: aiohttp's server and ClientSession on uvloop.
 
 python -m benchmarks.contenders.bare_aiohttp PORT UPSTREAM_URL
 """
