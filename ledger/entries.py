@@ -13,14 +13,11 @@ from ledger.money import MAX_NANOS
 # Users write policies: nobody may find two with the same id, with which a proxy would go on judging by the first.
 _POLICY_ID_BYTES = 16
 
-# The end of a request whose proxy told no more: billed at its last checkpoint, until its own settlement comes.
-RECOVERED = "recovered"
-
 UsageSource = Literal["reported", "partial", "tokenized", "estimated", "none"]
 TransactionType = Literal["topup", "usage", "bonus", "refund", "adjustment"]
 
 # `end_reason` of a request whose proxy did not settle it: settled by the ledger at its last checkpoint, and corrected
-# if the true settlement comes after all (ledger/corrections.py).
+# if the true settlement or a later recovery comes after all (ledger/corrections.py).
 RECOVERED = "recovered"
 
 _TEXTS = ("model", "endpoint", "usage_source", "end_reason")
@@ -58,7 +55,7 @@ class UsageEntry:
     """One admitted request, finished: what was used, what it costs, why it ended.
 
     `request_id` is the idempotency key and carries the time (UUID version 7).
-    `cost_nanos` is usage times price. What is really taken may be less: as much as the wallet has when it is posted.
+    `cost_nanos` is usage times price. What is collected is this, or as much of it as the wallet has when it is posted.
     Token buckets are disjoint: `input_tokens` excludes cached and audio ones, `output_tokens` reasoning and audio ones.
     """
 
@@ -131,9 +128,10 @@ class UsageEntry:
 class SettledEntry:
     """A usage entry as settlement put it on the Stream.
 
-    `charge_nanos` <= `entry.cost_nanos`: as much of it as Redis knew the hold or the wallet to have. What is collected
-    is decided when it is posted, by what the wallet has in Postgres.
-    It was added to the wallet's *unposted* money when the event was added and leaves it at acknowledgement.
+    `charge_nanos` was added to the wallet's *unposted* money in Redis when the event was added and leaves it at
+    acknowledgement; it does not say what is collected. It is the cost, or as much of it as hold or wallet had there:
+    too little, through nobody's fault, where a settlement was sent twice, or recovered and sent, or Redis knew less
+    than Postgres.
     """
 
     event_id: str

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from ledger import credits, posting, rows
+from ledger import credits, lives, posting, rows
 from ledger.credits import CreditType
 from ledger.entries import KeyState, SettledEntry, Transaction, WalletState
 from ledger.posting import OnStep, PostOutcome, no_step
@@ -36,6 +36,10 @@ class Store:
     async def post(self, entries: Sequence[SettledEntry], on_step: OnStep = no_step) -> PostOutcome:
         """Posts each entry once; see ledger.posting."""
         return await posting.post(self.pool, entries, on_step)
+
+    async def note_life(self, shard: int, life: UUID) -> bool:
+        """True: the shard of Redis was emptied; see ledger.lives."""
+        return await lives.note_life(self.pool, shard, life)
 
     async def bury(self, event_id: str, payload: str, reason: str) -> None:
         await posting.bury(self.pool, event_id, payload, reason)

@@ -3,10 +3,12 @@
 First the wallets are locked, in id order. Then one statement, whose snapshot is taken after the locks and so sees all
 that other writers committed for these wallets, does the whole batch. The request id decides what is new: posting the
 same entries again, at once or later, changes nothing. Only a request that was `recovered` is not final: its true
-settlement corrects it, in a second statement that is asked for where some request was known before.
+settlement, or a later recovery of it, corrects it, in a second statement that is asked for where some request was known
+before.
 
-What is collected is the cost, as far as the wallet has it then. Not the charge that settlement noted in Redis: that is
-too small where a request was settled twice, or recovered and settled, or Redis knew less than Postgres.
+What is collected is the cost, or as much of it as the wallet has under the lock, and not the event's charge: that of a
+settlement that was sent twice, or recovered and sent, or made while Redis knew less than Postgres, is too small through
+nobody's fault.
 
 An entry that Postgres refuses does not stop the others: the batch is halved until the bad one is alone.
 """
@@ -124,11 +126,11 @@ async def post_in_transaction(
 
 async def _post_payable(connection: Connection, entries: Sequence[SettledEntry]) -> tuple[int, int]:
     """How many were new, and how many corrected."""
-    current = without_superseded(entries)
-    posted: int = await connection.fetchval(_QUERIES["post_usage"], *_columns(current))
+    columns = _columns(without_superseded(entries))
+    posted: int = await connection.fetchval(_QUERIES["post_usage"], *columns)
     if posted == len(entries):
         return posted, 0  # as nearly always: every request was new
-    corrected: int = await connection.fetchval(CORRECT_USAGE, *_columns(current), RECOVERED)
+    corrected: int = await connection.fetchval(CORRECT_USAGE, *columns, RECOVERED)
     return posted, corrected
 
 

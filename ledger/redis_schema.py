@@ -13,6 +13,7 @@ all on a Redis or Valkey Cluster. N is 1 on a single node.
                                        request id (16 bytes) -> "hold tokens day month counting" of an open request
     fb:{s}:holds               hash    request id (16 bytes) -> "nanos expiry_ms wallet_id key_id checkpoint"
     fb:{s}:looks               hash    seen_ms from_ms: when somebody looked for lapsed holds (metering/lua/lapsed.lua)
+    fb:{s}:life                string  a mark that is gone when the shard was emptied (ledger/lives.py)
     fb:{s}:usage               stream  one event per settled request: fields `entry` (JSON), `charge` (nano-dollars)
     fb:{s}:shards              string  N, as it was when this shard was first used (ledger/shards.py)
 
@@ -52,6 +53,10 @@ def holds_key(shard: int) -> str:
 
 def looks_key(shard: int) -> str:
     return f"fb:{{{shard}}}:looks"
+
+
+def life_key(shard: int) -> str:
+    return f"fb:{{{shard}}}:life"
 
 
 def usage_stream(shard: int) -> str:

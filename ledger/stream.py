@@ -14,8 +14,9 @@ from redis.exceptions import ResponseError
 from ledger import redis_schema as schema
 from runtime.lua import load_script
 
-# Pending for so long, an event's reader is dead or cannot reach Postgres. If it is neither, both post: that is safe.
-CLAIM_IDLE_MS = 30_000
+# Pending for so long, an event's reader is dead or cannot reach Postgres: a statement may take 5 s. If it is neither,
+# both post: that is safe.
+CLAIM_IDLE_MS = 10_000
 # A live reader asks every BLOCK_MS; one that did not for an hour is not coming back under this name.
 DEAD_CONSUMER_IDLE_MS = 3_600_000
 # How long one read waits for events, and so how long a stop may have to wait for a read. Must stay below the socket

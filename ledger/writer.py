@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from ledger.entries import EntryError, SettledEntry
+from ledger.lives import life_of
 from ledger.postgres import Store
 from ledger.posting import OnStep, PostOutcome, no_step
 from ledger.redis_store import Acknowledgement, RedisStore
@@ -59,6 +60,7 @@ class LedgerWriter:
     ) -> None:
         self._store = store
         self._shard = shard
+        self._redis = redis
         self._redis_store = RedisStore(redis)
         self._stream = UsageStream(redis, shard, consumer_name, claim_idle_ms=claim_idle_ms, dead_idle_ms=dead_idle_ms)
         self._on_step = on_step or no_step
@@ -71,7 +73,7 @@ class LedgerWriter:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Posts until `stop` is set, then finishes the batch in hand; leaves it pending if that fails."""
-        await self._insist("join", self._stream.join, stop)
+        await self._insist("join", self._join, stop)
         backoff = Backoff()
         while not stop.is_set():
             try:
@@ -82,6 +84,11 @@ class LedgerWriter:
             backoff.reset()
             if events:
                 await self._settle(events, stop)
+
+    async def _join(self) -> None:
+        await self._stream.join()
+        if await self._store.note_life(self._shard, await life_of(self._redis, self._shard)):
+            log.error("redis_was_emptied", shard=self._shard)
 
     async def _next_batch(self) -> list[RawEvent]:
         """First what this name left pending, then, when it is time, what dead readers left, then what is new."""
@@ -106,7 +113,7 @@ class LedgerWriter:
         self._own_pending = True  # an answer that was lost on the way has left events pending for us
         await pause(stop, backoff.next_s())
         if isinstance(error, ResponseError) and "NOGROUP" in str(error):
-            await self._insist("join", self._stream.join, stop)
+            await self._insist("join", self._join, stop)
 
     async def _settle(self, events: Sequence[RawEvent], stop: asyncio.Event) -> None:
         self._on_step("read")

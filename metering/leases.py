@@ -23,10 +23,11 @@ from runtime.postgres import UNAVAILABLE
 
 log = structlog.get_logger("farebox.leases")
 
-# By Redis's clock. Four renewals may be lost before a lease lapses; so long a killed proxy's holds stay.
+# By Redis's clock. Five renewals may be lost before a lease lapses; so long a killed proxy's holds stay.
 LEASE_MS = 5_000
-RENEW_MS = 1_000
-# An answer that has begun is noted within this time: what a prompt costs is not lost with the first second.
+RENEW_MS = 750
+# An answer that has begun is noted within this time: what a prompt costs is not lost with the first second. With the
+# interval above it makes a second, which is what a killed proxy's streams lose at most.
 TICK_S = 0.25
 # One script call, so that nobody waits long for Redis or for this process.
 _MAX_BATCH = 64

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 _SPACE = r"[ \t]*+"
 _QUOTED = r'"(?:[^"\\\n]|\\["\\n])*+"'
 _LABEL = rf"{_SPACE}(?:(?:[a-zA-Z_][a-zA-Z0-9_]*+|{_QUOTED}){_SPACE}={_SPACE}{_QUOTED}|{_QUOTED}){_SPACE}"
-_LABELS = rf"\{{((?:{_LABEL}(?:,{_LABEL})*+,?+)?+){_SPACE}\}}"
+# Not possessive: before Python 3.11.5 a possessive group that could also match otherwise matches what it should not.
+_LABELS = rf"\{{((?:{_LABEL}(?:,{_LABEL})*,?)?){_SPACE}\}}"
 _NUMBER = r"[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?|[+-]?[Ii]nf|NaN"
 _TIME = r"-?[0-9]++(?:\.[0-9]++)?"
 _EXEMPLAR = rf"{_SPACE}\#{_SPACE}{_LABELS}{_SPACE}(?:{_NUMBER})(?:[ \t]++{_TIME})?"

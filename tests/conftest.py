@@ -1,5 +1,8 @@
 """Fixtures that every test may ask for."""
 
+import signal
+import threading
+
 from tests.support.certificates import certificate
 from tests.support.profiles import load_profile
 from tests.support.servers import (
@@ -27,3 +30,6 @@ __all__ = [
 ]
 
 load_profile()
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+    # A shell has what it runs in the background ignore Ctrl-C, and so would every program that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)

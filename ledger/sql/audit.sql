@@ -74,11 +74,11 @@ JOIN ai_wallets w ON w.id = wallet_id
 WHERE coalesce(u.total, 0) <> coalesce(t.total, 0) AND w.created_at < coalesce($2::timestamptz, 'infinity')
 
 -- name: each_request_was_debited
--- What a usage row says was collected is the amount of its debit and of the corrections of that, if there are any. `kept` was
--- refunded before the correction could give it back.
+-- What a usage row says was collected is the amount of its debit and of the corrections of that, if there are any. `kept`
+-- was refunded before a correction could give it back.
 SELECT u.wallet_id, u.id AS request_id,
     format('collected %s, debited %s', u.collected, -coalesce(t.amount, 0) - coalesce(c.amount, 0))
-        || CASE WHEN t.wallet_id <> u.wallet_id OR c.wallet_id <> u.wallet_id THEN ' from another wallet' ELSE '' END AS detail
+        || CASE WHEN t.wallet_id <> u.wallet_id OR c.wallet_ids <> ARRAY[u.wallet_id] THEN ' from another wallet' ELSE '' END AS detail
 FROM (
     SELECT wallet_id, id, cost - uncollected + coalesce((metadata #>> '{recovered,kept}')::numeric, 0) AS collected
     FROM ai_usage_logs
@@ -86,12 +86,14 @@ FROM (
 ) u
 LEFT JOIN ai_transactions t ON t.request_id = u.id
 LEFT JOIN (
-    SELECT corrects, wallet_id, sum(amount) AS amount FROM ai_transactions WHERE corrects IS NOT NULL GROUP BY 1, 2
+    SELECT corrects, sum(amount) AS amount, array_agg(DISTINCT wallet_id) AS wallet_ids
+    FROM ai_transactions WHERE corrects IS NOT NULL GROUP BY corrects
 ) c ON c.corrects = u.id
-WHERE u.collected <> -coalesce(t.amount, 0) - coalesce(c.amount, 0) OR t.wallet_id <> u.wallet_id OR c.wallet_id <> u.wallet_id
+WHERE u.collected <> -coalesce(t.amount, 0) - coalesce(c.amount, 0)
+    OR t.wallet_id <> u.wallet_id OR c.wallet_ids <> ARRAY[u.wallet_id]
 
 -- name: each_correction_has_its_recovered_request
--- Only what was recovered and debited is corrected.
+-- Only what was recovered and debited is corrected; and upwards only, as long as it is recovered.
 SELECT c.wallet_id, c.corrects AS request_id,
     format('seq %s corrects by %s: ', c.seq, c.amount) || CASE
         WHEN u.id IS NULL THEN 'no such usage row'
@@ -101,7 +103,7 @@ FROM ai_transactions c
 LEFT JOIN ai_transactions t ON t.request_id = c.corrects
 LEFT JOIN ai_usage_logs u ON u.id = c.corrects AND u.created_at = farebox_uuid7_time(c.corrects)
 WHERE c.corrects IS NOT NULL
-    AND (u.id IS NULL OR t.id IS NULL OR NOT u.metadata ? 'recovered')
+    AND (u.id IS NULL OR t.id IS NULL OR NOT u.metadata ? 'recovered' OR (u.end_reason = 'recovered' AND c.amount > 0))
     AND c.created_at >= coalesce($1::timestamptz, '-infinity') AND c.created_at < coalesce($2::timestamptz, 'infinity')
 
 -- name: each_debit_has_its_request
@@ -146,6 +148,14 @@ SELECT NULL::uuid AS wallet_id, NULL::uuid AS request_id, format('event %s: %s',
 FROM farebox_dead_letters
 WHERE created_at >= coalesce($1::timestamptz, '-infinity') AND created_at < coalesce($2::timestamptz, 'infinity')
 
+-- name: redis_was_not_emptied
+-- A shard of Redis that was found empty has lost what requests had used and was not posted by then.
+SELECT NULL::uuid AS wallet_id, NULL::uuid AS request_id,
+    format('shard %s was found empty at %s: what was used and not posted by then is lost', shard, first_seen) AS detail
+FROM farebox_redis_lives
+WHERE NOT is_first AND accepted_at IS NULL
+    AND first_seen >= coalesce($1::timestamptz, '-infinity') AND first_seen < coalesce($2::timestamptz, 'infinity')
+
 -- name: each_stripe_payment_was_credited_once
 -- A payment's topup is its amount, and what it says went back are its refunds.
 SELECT p.wallet_id, NULL::uuid AS request_id,
@@ -182,8 +192,8 @@ FROM (
 ) r
 LEFT JOIN ai_transactions d ON d.request_id = r.request_id
 LEFT JOIN (
-    SELECT corrects, sum(amount) AS amount, max(created_at) AS latest_at FROM ai_transactions
-    WHERE corrects IS NOT NULL GROUP BY corrects
+    SELECT corrects, sum(amount) AS amount, max(created_at) AS latest_at
+    FROM ai_transactions WHERE corrects IS NOT NULL GROUP BY corrects
 ) c ON c.corrects = r.request_id
 WHERE (r.total > -coalesce(d.amount, 0) - coalesce(c.amount, 0) OR d.wallet_id <> r.wallet_id)
     AND (r.latest_at >= coalesce($1::timestamptz, '-infinity') OR c.latest_at >= $1)

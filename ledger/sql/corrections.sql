@@ -2,11 +2,13 @@
 
 -- name: correct_usage
 -- Correct rows that were recovered to what is given, and move the difference. $1 to $23 as post_usage; $24 the end_reason
--- of what was recovered. Returns how many were corrected. A row that was recovered again, further on, is corrected upwards
--- and stays recovered; the same or less of it is nothing new.
+-- of what was recovered. Returns how many were corrected.
 --
--- More to pay: what the request still costs, at most what its wallet has. Less: given back, except what
--- an operator had refunded already; that is noted as `kept`. What is given back comes first: it may pay for the others.
+-- The truth corrects up or down, and then the row is final. A later recovery corrects only to a greater cost, and the row
+-- stays recovered: events may come again, and in any order.
+--
+-- More to pay: what the request still costs, at most what its wallet has. Less: given back, except what an operator had
+-- refunded already; that is noted as `kept`. What is given back comes first: it may pay for the others.
 WITH given AS (
     SELECT DISTINCT ON (request_id) *
     FROM unnest(

@@ -38,10 +38,10 @@ WITH given AS (
 ), running AS (
     SELECT fresh.*, w.balance, w.transaction_count,
         greatest(0, w.balance + w.overdraft) AS room,
-        sum(cost) OVER (PARTITION BY fresh.wallet_id ORDER BY request_id) AS due
+        sum(cost) OVER (PARTITION BY fresh.wallet_id ORDER BY request_id) AS cost_so_far
     FROM fresh JOIN ai_wallets w ON w.id = fresh.wallet_id
 ), clamped AS (
-    SELECT *, least(due, room) - least(due - cost, room) AS paid
+    SELECT *, least(cost_so_far, room) - least(cost_so_far - cost, room) AS paid
     FROM running
 ), numbered AS (
     SELECT *,

@@ -8,12 +8,14 @@ from pathlib import Path
 import click
 from redis.exceptions import RedisError
 
+from accounts.admin_log import Act, record_act
 from ledger import audit_redis
 from ledger.audit import RULE_NAMES, SHOWN_PER_RULE, AuditReport, audit
 from ledger.audit_redis import RedisAudit, RedisReport
+from ledger.lives import accept_losses
 from ledger.postgres import Store
 from proxy.backends import connect_redis, in_short, open_pool
-from proxy.cli.options import Moment, config_option, json_option, print_result, progress, run
+from proxy.cli.options import Moment, config_option, json_option, operator, print_result, progress, run
 from runtime.config import load_as
 from runtime.postgres import Pool
 from runtime.settings import AuditConfig, RedisServer
@@ -35,10 +37,16 @@ class _Checked:
 @click.option("--since", type=Moment(), help="Only what is from then on.")
 @click.option("--until", type=Moment(), help="Only what is from before then.")
 @click.option("--no-redis", is_flag=True, help="Leave out what Redis holds and has not posted yet.")
+@click.option("--accept-loss", is_flag=True, help="First note as known that Redis was emptied; the log of acts has it.")
 @config_option
 @json_option
 def audit_books(
-    since: datetime | None, until: datetime | None, no_redis: bool, config: Path | None, as_json: bool
+    since: datetime | None,
+    until: datetime | None,
+    no_redis: bool,
+    accept_loss: bool,
+    config: Path | None,
+    as_json: bool,
 ) -> None:
     """Check the ledger's invariants. Exit code 0 only if all hold.
 
@@ -50,6 +58,8 @@ def audit_books(
     async def work() -> _Checked:
         pool = await open_pool(settings.database, "farebox-audit")
         try:
+            if accept_loss:
+                await _accept_loss(pool)
             with progress("checking", len(RULE_NAMES)) as bar:
                 report = await audit(pool, since, until, on_rule=lambda _: bar.update(1))
             return _Checked(report, ()) if no_redis else await _with_redis(report, pool, settings.redis)
@@ -62,6 +72,13 @@ def audit_books(
     print_result(result, as_json, _text(report, checked.not_checked))
     if not report.holds:
         raise SystemExit(_VIOLATED)
+
+
+async def _accept_loss(pool: Pool) -> None:
+    async with pool.acquire() as connection, connection.transaction():
+        if count := await accept_losses(connection):
+            act = Act(operator(), "audit.accept_loss", "redis", "redis", None, None, {"times": count}, "")
+            await record_act(connection, act)
 
 
 async def _with_redis(report: AuditReport, pool: Pool, server: RedisServer | None) -> _Checked:

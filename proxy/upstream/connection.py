@@ -17,6 +17,8 @@ from proxy.upstream.turns import PoolLimits
 
 # asyncio's and uvloop's own high-water mark: one slice fills the transport's buffer, and then we wait for it.
 UPLOAD_SLICE_BYTES = 65_536
+# A stream at a model's speed brings a few KiB at once. So much comes from a server that is faster than we are.
+_BIG_READ_BYTES = 65_536
 _NOTHING = memoryview(b"")
 
 
@@ -192,6 +194,18 @@ class UpstreamConnection(asyncio.Protocol):
             exchange.sink.on_body(parser.take_body())
         if (parser.complete or parser.fault is not None) and self._exchange is exchange:
             self._finish(exchange)
+        if len(data) >= _BIG_READ_BYTES:
+            self._let_others_go_first()
+
+    def _let_others_go_first(self) -> None:
+        """uvloop reads from one socket up to 32 times before it looks at another: timers and Redis would wait."""
+        if self._transport is not None and not self._read_paused and not self._transport.is_closing():
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if self._transport is not None and not self._read_paused and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def eof_received(self) -> None:
         self._input_over(None)

@@ -275,6 +275,7 @@ async def test_valkey_emptied_keys_and_wallets_are_loaded_again(call: Caller, of
         return (await call.ask(customer, ONE_TOKEN)).status
 
     await eventually(status, 200)
+    await eventually(lambda: office.accept_losses(), 1)
     await office.settled()
     rows = await office.usage_rows(customer)
     assert await office.balance_nanos(customer) == customer.start_nanos - sum(row["cost"] for row in rows)

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from ledger.audit import audit
+from ledger.lives import accept_losses
 from ledger.redis_schema import usage_stream
 from tests.support.chaos.clients import Receipt
 from tests.support.chaos.links import Mode, Pace
@@ -49,6 +51,10 @@ def assert_refused(receipt: Receipt, status: int, code: str) -> None:
 async def are_waiting(scene: Scene, count: int) -> bool:
     """The last settlement follows the last byte."""
     return int(await scene.rig.office.redis.xlen(usage_stream(0))) >= count
+
+
+async def says_it_was_emptied(scene: Scene) -> bool:
+    return "redis_was_not_emptied" in (await audit(scene.rig.office.pool)).broken
 
 
 async def ask_at_once(scene: Scene, proxy: int = 0, customer: int = 0) -> Receipt:
@@ -168,6 +174,9 @@ async def test_valkey_is_emptied_wallets_and_keys_are_loaded_again_and_only_what
         scene.receipts.remove(unposted)  # of this, nobody knows any more
     await scene.until_served()
     assert (await running.end()).is_complete
+    await until_asked(lambda: says_it_was_emptied(scene))
+    async with scene.rig.office.pool.acquire() as connection:
+        await accept_losses(connection)
     facts = await scene.settled()
     assert row_of(facts, running.receipt)["end_reason"] == row_of(facts, posted)["end_reason"] == "completed"
     assert unposted.visit.name not in facts.rows_of

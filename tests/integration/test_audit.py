@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from ledger.audit import SHOWN_PER_RULE, AuditReport, audit
+from ledger.entries import RECOVERED
 from ledger.postgres import Store
 from runtime.clock import wall_ms
 from runtime.ids import new_request_id
@@ -51,7 +52,7 @@ def named(report: AuditReport) -> dict[str, set[UUID | None]]:
 async def test_an_untouched_ledger_holds(store: Store) -> None:
     await some_history(store)
     report = await audit(store.pool)
-    assert report.holds and report.violations == () and len(report.rules) == 14
+    assert report.holds and report.violations == () and len(report.rules) == 15
     async with store.pool.acquire() as connection:
         assert (await audit(connection, since=datetime(2020, 1, 1, tzinfo=UTC))).holds
 
@@ -122,6 +123,31 @@ async def test_a_correction_of_what_was_never_recovered_is_named(store: Store) -
     await break_by_hand(store, f"UPDATE ai_transactions SET corrects = '{nowhere}' WHERE corrects IS NOT NULL")
     (violation,) = [found for found in (await audit(store.pool)).violations if found.rule == CORRECTION]
     assert (violation.request_id, violation.detail) == (nowhere, "seq 6 corrects by 0.000000001: no such usage row")
+
+
+@pytest.mark.parametrize(
+    ("statement", "rules"),
+    [
+        ("SELECT", set()),
+        ("UPDATE ai_usage_logs SET end_reason = 'recovered'", {CORRECTION}),
+        ("UPDATE ai_usage_logs SET metadata = '{}'", {CORRECTION}),
+        ("DELETE FROM ai_transactions WHERE seq = 3", {BALANCE, COUNT, CHAIN, DEBITED, ADDS_UP}),
+        ("DELETE FROM ai_transactions WHERE seq = 4", {BALANCE, COUNT, DEBITED, ADDS_UP}),
+        ("UPDATE ai_transactions SET wallet_id = gen_random_uuid() WHERE seq = 3",
+         {BALANCE, COUNT, CHAIN, DEBITED, ADDS_UP}),
+        ("INSERT INTO farebox_request_refunds"
+         " SELECT (SELECT id FROM ai_transactions WHERE seq = 1), id FROM ai_usage_logs", {REFUNDED}),
+    ],
+)  # fmt: skip
+async def test_several_corrections_of_a_request_are_each_looked_at(
+    store: Store, statement: str, rules: set[str]
+) -> None:
+    wallet, request_id = await funded_wallet(store, 100), new_request_id(wall_ms())
+    for cost, end_reason in ((10, RECOVERED), (25, RECOVERED), (20, "complete")):
+        assert (await audit(store.pool)).holds
+        await store.post([settled(wallet, cost, request_id=request_id, end_reason=end_reason)])
+    await break_by_hand(store, statement)
+    assert (await audit(store.pool)).broken.keys() == rules
 
 
 async def test_a_request_that_appears_twice_is_named(store: Store) -> None:

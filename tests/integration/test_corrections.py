@@ -1,6 +1,6 @@
-"""Requests that were recovered and truly settled as well, in every order: billed as truly settled, once.
+"""Requests that were recovered, once or twice, and truly settled as well or not, in every order: billed once.
 
-Each is a schedule of events for one request: R recovered it, S did so again, further on; T is the truth; `/` ends a
+Each is a schedule of events for one request: R recovered it, S again at a later checkpoint, T is the truth; `/` ends a
 batch.
 """
 
@@ -30,7 +30,8 @@ from runtime.ids import new_request_id
 from runtime.postgres import create_pool
 from tests.support.ledger import funded_wallet, settled
 
-COSTS = [(10, 25), (25, 10), (10, 10), (0, 7), (7, 0)]
+# of R, S and T
+COSTS = [(10, 15, 25), (10, 25, 15), (15, 25, 10), (10, 10, 10), (25, 10, 15), (0, 7, 0), (0, 0, 7), (7, 0, 0)]
 # Every sequence of up to three events, cut into batches in every way.
 SCHEDULES = [
     "".join(event + cut for event, cut in zip(events, (*cuts, ""), strict=True))
@@ -38,6 +39,9 @@ SCHEDULES = [
     for events in product("RST", repeat=length)
     for cuts in product(("", "/"), repeat=length - 1)
 ]
+
+
+OUTPUT_TOKENS = {"R": 3, "S": 5, "T": 20}
 
 
 @pytest.fixture
@@ -49,33 +53,36 @@ async def store(database_url: str) -> AsyncIterator[Store]:
 
 @dataclass
 class Request:
-    """One request and its settlements."""
+    """One request and its settlements: what R, S and T say that it costs."""
 
     wallet: WalletState
     recovered_cost: int
+    again_cost: int
     true_cost: int
     id: UUID = field(default_factory=lambda: new_request_id(wall_ms()))
 
-    @property
-    def again_cost(self) -> int:
-        return self.recovered_cost + 4
-
     def event(self, kind: str, **changes: Any) -> SettledEntry:
-        if kind in "RS":
+        if kind != "T":
             ended: dict[str, Any] = {
                 "end_reason": RECOVERED,
-                "output_tokens": 3,
+                "output_tokens": OUTPUT_TOKENS[kind],
                 "usage_source": "estimated",
                 "status_code": 499,
             }
-            cost = self.recovered_cost if kind == "R" else self.again_cost
-            return settled(self.wallet, cost, request_id=self.id, **(ended | changes))
+            return settled(self.wallet, self.cost(kind), request_id=self.id, **(ended | changes))
         return settled(self.wallet, self.true_cost, request_id=self.id, **changes)
 
-    def billed(self, events: str) -> int:
-        if "T" in events:
-            return self.true_cost
-        return self.again_cost if "S" in events else self.recovered_cost
+    def cost(self, kind: str) -> int:
+        return {"R": self.recovered_cost, "S": self.again_cost, "T": self.true_cost}[kind]
+
+    def final(self, events: str) -> str:
+        """The truth; else the recovery that knows of most, of equal ones the first."""
+        return "T" if "T" in events else max(events.replace("/", ""), key=self.cost)
+
+
+def some_costs(chance: random.Random, end: int) -> tuple[int, int, int]:
+    """Of R, S and T, each below `end`."""
+    return chance.randrange(end), chance.randrange(end), chance.randrange(end)
 
 
 async def row_of(store: Store, request_id: UUID) -> dict[str, Any]:
@@ -95,25 +102,64 @@ async def must_hold(store: Store) -> None:
 
 
 @pytest.mark.parametrize("costs", COSTS)
-async def test_in_every_order_and_batching_the_truth_is_billed_once(store: Store, costs: tuple[int, int]) -> None:
-    requests = [(Request(await funded_wallet(store, 100), *costs), schedule) for schedule in SCHEDULES]
-    for request, schedule in requests:
+async def test_in_every_order_and_batching_what_is_known_best_is_billed_once(
+    store: Store, costs: tuple[int, int, int]
+) -> None:
+    async def one(schedule: str) -> None:
+        request = Request(await funded_wallet(store, 100), *costs)
         for batch in schedule.split("/"):
             await store.post([request.event(kind) for kind in batch])
-    for request, schedule in requests:
-        row = await row_of(store, request.id)
-        is_true = "T" in schedule
+        row, final = await row_of(store, request.id), request.final(schedule)
         assert (await balance(store, request.wallet), from_decimal(row["cost"]), row["uncollected"]) == (
-            100 - request.billed(schedule), request.billed(schedule), 0,
+            100 - request.cost(final), request.cost(final), 0,
         ), schedule  # fmt: skip
-        assert row["end_reason"] == ("complete" if is_true else RECOVERED), schedule
-        assert row["output_tokens"] == (20 if is_true else 3), schedule
+        assert row["end_reason"] == ("complete" if final == "T" else RECOVERED), schedule
+        assert row["output_tokens"] == OUTPUT_TOKENS[final], schedule
+
+    await asyncio.gather(*map(one, SCHEDULES))
+    await must_hold(store)
+
+
+async def test_a_later_recovery_corrects_upwards_only_and_the_truth_either_way(store: Store) -> None:
+    wallet = await funded_wallet(store, 100)
+    request = Request(wallet, 10, 25, 12)
+    seen = []
+    for kind in "RSRST":
+        outcome = await store.post([request.event(kind)])
+        row = await row_of(store, request.id)
+        seen.append((kind, outcome.corrected, row["end_reason"], from_decimal(row["cost"]), row["metadata"]))
+        await must_hold(store)
+    first, second = (
+        f'{{"recovered": {{"cost": 0.0000000{cost}, "output_tokens": {n}}}}}' for cost, n in ((10, 3), (25, 5))
+    )
+    assert seen == [
+        ("R", 0, RECOVERED, 10, "{}"),
+        ("S", 1, RECOVERED, 25, first),
+        ("R", 0, RECOVERED, 25, first),
+        ("S", 0, RECOVERED, 25, first),
+        ("T", 1, "complete", 12, second),
+    ]
+    lines = await store.pool.fetch("SELECT amount, corrects FROM ai_transactions WHERE type = 'usage' ORDER BY seq")
+    assert [(from_decimal(line["amount"]), line["corrects"]) for line in lines] == [
+        (-10, None), (-15, request.id), (13, request.id),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("schedule", ["R/T", "T/R", "RT", "TR"])
+async def test_what_is_paid_does_not_hang_on_which_event_was_charged(store: Store, schedule: str) -> None:
+    """The truth was settled beside what the recovery had been charged already, and so was charged little."""
+    wallet = await funded_wallet(store, 30)
+    request = Request(wallet, 20, 20, 30)
+    charged = {"R": request.event("R"), "T": replace(request.event("T"), charge_nanos=10)}
+    for batch in schedule.split("/"):
+        await store.post([charged[kind] for kind in batch])
+    assert ((await row_of(store, request.id))["uncollected"], await balance(store, wallet)) == (0, 0)
     await must_hold(store)
 
 
 async def test_a_corrected_request_says_what_it_was(store: Store) -> None:
     wallet = await funded_wallet(store, 100)
-    request = Request(wallet, 10, 25)
+    request = Request(wallet, 10, 10, 25)
     await store.post([request.event("R")])
     outcome = await store.post([request.event("T", metadata={"client_request_id": "mine"}, model="small")])
     assert (outcome.posted, outcome.corrected, outcome.duplicates) == (0, 1, 0)
@@ -130,10 +176,11 @@ async def test_a_corrected_request_says_what_it_was(store: Store) -> None:
     await must_hold(store)
 
 
-async def test_people_see_the_truth_and_both_lines_of_it(store: Store) -> None:
+async def test_people_see_the_truth_and_every_line_of_it(store: Store) -> None:
     wallet = await funded_wallet(store, 100)
-    request = Request(wallet, 25, 10)
+    request = Request(wallet, 20, 25, 10)
     await store.post([request.event("R")])
+    await store.post([request.event("S")])
     await store.post([request.event("T", model="small")])
     found = await RequestUsages(store.pool).by_request_id(wallet.user_id, request.id)
     assert found is not None
@@ -143,15 +190,16 @@ async def test_people_see_the_truth_and_both_lines_of_it(store: Store) -> None:
     page = await Transactions(store.pool).page(wallet.user_id, Filter(model="small"))
     assert [(line.amount_nanos, line.request_id) for line in page.rows] == [(15, request.id)]
     csv = b"".join([part async for part in Transactions(store.pool).export(wallet.user_id, Filter())]).decode()
-    assert [line.count(str(request.id)) for line in csv.splitlines()] == [0, 1, 1, 0]
+    assert [line.count(str(request.id)) for line in csv.splitlines()] == [0, 1, 1, 1, 0]
     assert "usage correction: small" in csv
 
 
-async def test_what_was_recovered_for_nothing_gets_an_ordinary_debit(store: Store) -> None:
+@pytest.mark.parametrize("kind", ["S", "T"])
+async def test_what_was_recovered_for_nothing_gets_an_ordinary_debit(store: Store, kind: str) -> None:
     wallet = await funded_wallet(store, 100)
-    request = Request(wallet, 0, 7)
+    request = Request(wallet, 0, 7, 7)
     await store.post([request.event("R")])
-    assert (await store.post([request.event("T")])).corrected == 1
+    assert (await store.post([request.event(kind)])).corrected == 1
     line = await store.pool.fetchrow("SELECT * FROM ai_transactions WHERE type = 'usage'")
     assert line is not None
     assert (line["request_id"], line["corrects"], line["description"]) == (request.id, None, "usage: tiny")
@@ -166,13 +214,17 @@ class NoMirror:
 @pytest.mark.parametrize(
     ("refunded", "balance_then", "kept"), [(4, 95, None), (10, 100, 1), (22, 100, 13), (25, 100, 16)]
 )
+@pytest.mark.parametrize("before", ["R", "S/R", "R/S"])
 async def test_what_was_refunded_is_not_given_back_twice(
-    store: Store, refunded: int, balance_then: int, kept: int | None
+    store: Store, before: str, refunded: int, balance_then: int, kept: int | None
 ) -> None:
     wallet = await funded_wallet(store, 100)
-    request = Request(wallet, 25, 9)
+    request = Request(wallet, 25 if before == "R" else 7, 25, 9)
     wallets = Wallets(store, NoMirror())
-    await store.post([request.event("R")])
+    for kind in before.split("/"):
+        await store.post([request.event(kind)])
+    with pytest.raises(RefundTooLarge):
+        await wallets.refund(wallet.user_id, 26, "too much", "me", request.id)
     await wallets.refund(wallet.user_id, refunded, "sorry", "me", request.id)
     await store.post([request.event("T")])
     assert await balance(store, wallet) == balance_then
@@ -192,8 +244,8 @@ async def test_what_was_refunded_is_not_given_back_twice(
 async def test_posters_at_once_correct_each_request_once(store: Store, seed: int) -> None:
     chance = random.Random(seed)
     wallets = [await funded_wallet(store, 1_000_000) for _ in range(5)]
-    requests = [Request(chance.choice(wallets), chance.randrange(0, 30), chance.randrange(0, 30)) for _ in range(80)]
-    kinds = {request.id: chance.choice(["R", "RS", "T", "RT", "RT", "RST"]) for request in requests}
+    requests = [Request(chance.choice(wallets), *some_costs(chance, 30)) for _ in range(80)]
+    kinds = {request.id: chance.choice(["R", "T", "RS", "RT", "RT", "RST", "RST"]) for request in requests}
     events = [request.event(kind) for request in requests for kind in kinds[request.id]]
 
     async def poster(number: int) -> None:
@@ -208,10 +260,10 @@ async def test_posters_at_once_correct_each_request_once(store: Store, seed: int
     await store.post(events)
     await must_hold(store)
     for wallet in wallets:
-        billed = sum(r.billed(kinds[r.id]) for r in requests if r.wallet == wallet)
+        billed = sum(r.cost(r.final(kinds[r.id])) for r in requests if r.wallet == wallet)
         assert await balance(store, wallet) == 1_000_000 - billed
     corrections = await store.pool.fetchval("SELECT count(*) FROM ai_transactions WHERE corrects IS NOT NULL")
-    assert corrections <= sum(len(kinds[request.id]) - 1 for request in requests)
+    assert 0 < corrections <= sum(len(kinds[request.id]) - 1 for request in requests)
 
 
 @dataclass
@@ -228,48 +280,39 @@ class Till:
         self.balance = nanos
         self.rows: dict[UUID, Billed] = {}
 
-    def post(self, batch: list[SettledEntry]) -> None:
-        """New ones first, by id; then corrections: what is given back, then what is to pay."""
+    def post(self, batch: list[SettledEntry]) -> int:
+        """New ones first, by id; then corrections: what is given back, then what is to pay. Returns their number."""
         known = set(self.rows)
-        by_id: dict[UUID, list[SettledEntry]] = {}
-        for event in sorted(batch, key=lambda event: event.entry.request_id):
-            by_id.setdefault(event.entry.request_id, []).append(event)
-        for request_id, events in by_id.items():
+        best: dict[UUID, SettledEntry] = {}
+        for event in sorted(batch, key=lambda event: (event.entry.request_id, *self.rank(event))):
+            best[event.entry.request_id] = event
+        for request_id, event in best.items():
             if request_id not in known:
-                self._insert(request_id, events)
-        late = {
-            request_id: event
-            for request_id, events in by_id.items()
-            if request_id in known and self.rows[request_id].is_recovered
-            for event in events
-            if event.entry.end_reason != RECOVERED
-        }
-        again = {
-            request_id: max(events, key=lambda event: event.entry.cost_nanos)
-            for request_id, events in by_id.items()
-            if request_id in known and request_id not in late and self.rows[request_id].is_recovered
-        }
-        late |= {i: event for i, event in again.items() if event.entry.cost_nanos > self.rows[i].cost}
+                self._insert(request_id, event.entry.cost_nanos, event.entry.end_reason == RECOVERED)
+        late = [event for request_id, event in best.items() if request_id in known and self.is_better(event)]
         for gives_back in (True, False):
-            for request_id, event in sorted(late.items()):
-                if (event.entry.cost_nanos < self.rows[request_id].paid) == gives_back:
-                    self._correct(self.rows[request_id], event)
+            for event in late:
+                row = self.rows[event.entry.request_id]
+                if (event.entry.cost_nanos < row.paid) == gives_back:
+                    self._correct(row, event.entry.cost_nanos, event.entry.end_reason == RECOVERED)
+        return len(late)
 
-    def _insert(self, request_id: UUID, events: list[SettledEntry]) -> None:
-        recovered = [event for event in events if event.entry.end_reason == RECOVERED]
-        true = [event for event in events if event.entry.end_reason != RECOVERED]
-        final = true[0] if true else max(recovered, key=lambda event: event.entry.cost_nanos)
-        paid = min(final.entry.cost_nanos, self.balance)
-        self.balance -= paid
-        self.rows[request_id] = Billed(paid, final.entry.cost_nanos, final.entry.end_reason == RECOVERED)
+    @staticmethod
+    def rank(event: SettledEntry) -> tuple[bool, int]:
+        return event.entry.end_reason != RECOVERED, event.entry.cost_nanos
 
-    def _correct(self, row: Billed, event: SettledEntry) -> None:
-        more = min(event.entry.cost_nanos - row.paid, self.balance)
-        if event.entry.cost_nanos < row.paid:
-            more = event.entry.cost_nanos - row.paid
+    def is_better(self, event: SettledEntry) -> bool:
+        row = self.rows[event.entry.request_id]
+        return row.is_recovered and self.rank(event) > (False, row.cost)
+
+    def _insert(self, request_id: UUID, cost: int, is_recovered: bool) -> None:
+        self.rows[request_id] = Billed(0, 0, True)
+        self._correct(self.rows[request_id], cost, is_recovered)
+
+    def _correct(self, row: Billed, cost: int, is_recovered: bool) -> None:
+        more = min(cost - row.paid, self.balance)
         self.balance -= more
-        row.paid, row.cost = row.paid + more, event.entry.cost_nanos
-        row.is_recovered = event.entry.end_reason == RECOVERED
+        row.paid, row.cost, row.is_recovered = row.paid + more, cost, is_recovered
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -278,39 +321,37 @@ async def test_a_wallet_with_little_money_agrees_with_the_model(store: Store, se
     wallet = await funded_wallet(store, 60)
     till = Till(60)
     base_ms, corrected = wall_ms(), 0
-    requests = [
-        Request(wallet, chance.randrange(0, 20), chance.randrange(0, 20), new_request_id(base_ms + n))
-        for n in range(14)
-    ]
+    requests = [Request(wallet, *some_costs(chance, 20), new_request_id(base_ms + n)) for n in range(14)]
     for _ in range(40):
         batch = []
         for _ in range(chance.randrange(1, 6)):
-            request, kind = chance.choice(requests), chance.choice("RST")
+            request, kind = chance.choice(requests), chance.choice("RRSST")
             event = request.event(kind)
             batch.append(replace(event, charge_nanos=chance.randrange(event.charge_nanos + 1)))
-        corrected += (await store.post(batch)).corrected
-        till.post(batch)
+        outcome = await store.post(batch)
+        assert outcome.corrected == till.post(batch)
+        corrected += outcome.corrected
         assert await balance(store, wallet) == till.balance
     for request_id, billed in till.rows.items():
         row = await row_of(store, request_id)
         assert (from_decimal(row["cost"]), from_decimal(row["uncollected"])) == (billed.cost, billed.cost - billed.paid)
+        assert (row["end_reason"] == RECOVERED) == billed.is_recovered
     await must_hold(store)
     assert corrected >= await store.pool.fetchval("SELECT count(*) FROM ai_usage_logs WHERE metadata ? 'recovered'") > 0
 
 
 async def test_the_truth_about_another_wallet_is_not_believed(store: Store) -> None:
     wallet, other = await funded_wallet(store, 100), await funded_wallet(store, 100)
-    request = Request(wallet, 10, 25)
+    request = Request(wallet, 10, 10, 25)
     await store.post([request.event("R")])
     assert (await store.post([settled(other, 3, request_id=request.id)])).duplicates == 1
+    stranger = settled(other, 30, request_id=request.id, end_reason=RECOVERED)
+    assert (await store.post([stranger])).duplicates == 1
     assert (await balance(store, wallet), await balance(store, other)) == (90, 100)
 
 
 async def test_what_cannot_be_a_correction_is_refused(store: Store) -> None:
     wallet = await funded_wallet(store, 100)
-    request = Request(wallet, 10, 25)
-    await store.post([request.event("R")])
-    await store.post([request.event("T")])
     insert = (
         "INSERT INTO ai_transactions"
         " (wallet_id, user_id, seq, type, amount, balance_before, balance_after, request_id, corrects)"

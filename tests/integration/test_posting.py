@@ -106,13 +106,29 @@ async def test_what_a_wallet_cannot_pay_is_uncollected_and_it_never_goes_below_i
     assert (await audit(store.pool)).holds
 
 
-async def test_what_the_wallet_has_is_collected_whatever_redis_thought_that_it_had(store: Store) -> None:
-    wallet = await funded_wallet(store, 150)
-    entries = [settled(wallet, 100, charge=30, request_id=new_request_id(wall_ms() + n)) for n in range(2)]
-    for entry in entries:
-        await store.post([entry])
-    assert [from_decimal((await usage_row(store, entry))["uncollected"]) for entry in entries] == [0, 50]
+async def test_what_is_collected_is_the_cost_whatever_the_charge_was(store: Store) -> None:
+    """Redis may have known less than Postgres when it was charged."""
+    wallet = await funded_wallet(store, 350)
+    batch = [
+        settled(wallet, 100, charge=charge, request_id=new_request_id(wall_ms() + n))
+        for n, charge in enumerate((0, 30, 100, 0))
+    ]
+    await store.post(batch)
+    assert [from_decimal((await usage_row(store, entry))["uncollected"]) for entry in batch] == [0, 0, 0, 50]
     assert (await state(store, wallet)).balance_nanos == 0
+    assert (await audit(store.pool)).holds
+
+
+@pytest.mark.parametrize("is_one_batch", [True, False])
+async def test_a_settlement_sent_twice_is_paid_in_full_whichever_comes_first(store: Store, is_one_batch: bool) -> None:
+    """What the second was charged is what the first left: nothing."""
+    wallet = await funded_wallet(store, 100)
+    first = settled(wallet, 70)
+    second = replace(first, event_id="2-2", charge_nanos=30)
+    for batch in [[second, first]] if is_one_batch else [[second], [first]]:
+        await store.post(batch)
+    assert (await usage_row(store, first))["uncollected"] == 0
+    assert (await state(store, wallet)).balance_nanos == 30
 
 
 def bad_entries(wallet: WalletState) -> list[SettledEntry]:
@@ -122,6 +138,7 @@ def bad_entries(wallet: WalletState) -> list[SettledEntry]:
         settled(wallet, user_id=uuid4()),
         settled(wallet, input_tokens=-1),
         settled(wallet, input_tokens=2**63),
+        settled(wallet, -10),
         settled(wallet, response_time_ms=2**40),
         settled(wallet, usage_source="guessed"),
     ]
@@ -169,7 +186,7 @@ async def test_eight_posters_with_overlapping_batches_post_each_request_once(sto
     report = await audit(store.pool)
     assert report.holds, report.violations
     for wallet in wallets:
-        asked = sum(entry.charge_nanos for entry in every if entry.entry.wallet_id == wallet.wallet_id)
+        asked = sum(entry.entry.cost_nanos for entry in every if entry.entry.wallet_id == wallet.wallet_id)
         assert (await state(store, wallet)).balance_nanos == 50_000 - min(50_000, asked)
 
 
@@ -219,7 +236,7 @@ async def test_any_sequence_of_postings_and_credits_agrees_with_the_model(store:
                 ids = [new_request_id(step) for _ in someone]
                 batch = [settled(w, chance.randrange(0, 900), request_id=i) for w, i in zip(someone, ids, strict=True)]
                 for entry in sorted(batch, key=lambda settled: settled.entry.request_id):
-                    models[entry.entry.wallet_id].charge(entry.charge_nanos)
+                    models[entry.entry.wallet_id].charge(entry.entry.cost_nanos)
                 posted += batch
                 await store.post([*batch, *chance.sample(posted, min(3, len(posted)))])
     for row in await store.pool.fetch("SELECT id, balance, transaction_count FROM ai_wallets"):

@@ -78,7 +78,7 @@ async def test_a_row_says_what_was_debited_in_the_period(store: Store) -> None:
     )
     await use(store, wallet, 100, days_ago=3)
     await use(store, wallet, 30)
-    await use(store, wallet, 30)  # 20 of it could not be collected
+    await use(store, wallet, 30)  # of which 10 could be collected
     today = datetime.fromtimestamp(wall_ms() / 1000, UTC).date()
     for sort in ("balance", "spend"):
         (row,) = await everybody(store, sort, "desc")

@@ -65,6 +65,7 @@ EXCEPTIONS: dict[str, Instead] = {
     "ledger/billed.py": Instead(SQL, "tests/integration/test_billed.py"),
     "ledger/posted.py": Instead("between Redis and Postgres", "tests/integration/test_posted.py"),
     "ledger/errors.py": Instead("an error that keeps its numbers", "tests/integration/test_posting.py"),
+    "ledger/lives.py": Instead("between Redis and Postgres", "tests/integration/test_lives.py"),
     "ledger/postgres.py": Instead(SQL, "tests/integration/test_posting.py"),
     "ledger/posting.py": Instead(SQL, "tests/integration/test_posting.py"),
     "ledger/process.py": Instead("only starts writers and mirror", "tests/integration/test_ledger_process.py"),

@@ -20,6 +20,7 @@ from accounts.keys import Keys, NewKey
 from accounts.wallets import Wallets
 from ledger.audit import audit
 from ledger.balances import StateMirror
+from ledger.lives import accept_losses
 from ledger.postgres import Store
 from ledger.redis_schema import holds_key, shard_of, usage_stream, wallet_key
 from ledger.redis_store import RedisStore
@@ -177,6 +178,11 @@ class Office:
             raise AssertionError(f"not quiet; held or unposted: {await self._open_wallets()}") from None
         report = await audit(self.pool)
         assert report.holds, report.violations
+
+    async def accept_losses(self) -> int:
+        """How many times Redis was found empty that nobody knew of yet."""
+        async with self.pool.acquire() as connection:
+            return await accept_losses(connection)
 
     async def _is_quiet(self) -> bool:
         are_quiet = all([await self._is_quiet_in(shard) for shard in range(self.shards)])

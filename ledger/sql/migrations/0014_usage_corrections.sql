@@ -1,6 +1,6 @@
 -- A request whose proxy died is settled at its last checkpoint (end_reason 'recovered'). If the true settlement arrives
--- after all, posting corrects the row and moves the difference: by a line of type 'usage' that names the request in
--- `corrects`, because `request_id` names its debit. So it does where a request is recovered again, further on.
+-- after all, or a recovery at a later checkpoint, posting corrects the row and moves the difference: by a line of type
+-- 'usage' that names the request in `corrects`, because `request_id` names its debit. A request may have several of them.
 --
 -- The version before may run on: it writes no corrections, and its lines satisfy all of this. Tables are locked in
 -- posting's order, so the two wait for each other and do not deadlock.

@@ -332,6 +332,42 @@ def test_a_paused_exchange_stops_the_transport_and_the_next_one_starts_reading(r
     assert rig.transport.log[2:] == ["pause", "resume"], "the message is over, the connection goes back to work"
 
 
+CHUNK_64K = b"10000\r\n" + b"x" * 65_536 + b"\r\n"
+
+
+async def test_a_server_that_sends_faster_than_we_read_lets_others_go_first(rig: Rig) -> None:
+    """A loop that reads one socket until it is empty lets timers and Redis wait for seconds."""
+    rig.begin()
+    rig.feed(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+    rig.feed(b"5\r\nhello\r\n")
+    assert rig.transport.log == []
+    rig.feed(CHUNK_64K)
+    assert rig.transport.log == ["pause"]
+    await asyncio.sleep(0)
+    assert rig.transport.log == ["pause", "resume"]
+
+
+async def test_what_its_sink_has_paused_stays_so(rig: Rig) -> None:
+    exchange = rig.begin()
+    rig.feed(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+    rig.feed(CHUNK_64K)
+    exchange.pause_reading()
+    await asyncio.sleep(0)
+    assert "resume" not in rig.transport.log
+    rig.feed(CHUNK_64K)
+    await asyncio.sleep(0)
+    assert "resume" not in rig.transport.log
+
+
+async def test_a_connection_that_ended_meanwhile_is_not_read_on(rig: Rig) -> None:
+    exchange = rig.begin()
+    rig.feed(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+    rig.feed(CHUNK_64K)
+    exchange.abort()
+    await asyncio.sleep(0)
+    assert "resume" not in rig.transport.log
+
+
 def test_a_finished_exchange_cannot_touch_the_next_one(rig: Rig) -> None:
     first = rig.begin()
     rig.feed(LENGTH_5 + b"hello")
