@@ -5,7 +5,7 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test quick check chaos lock clean install install-dev
+.PHONY: help run test quick check bench chaos lock clean install install-dev
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,6 +21,9 @@ quick: install-dev  ## unit and shape tests
 
 chaos: install-dev  ## the long run of the rig; ARGS="--schedules 300 --rigs 2 --seed 1"
 	$(BIN)/python -m tests.support.chaos $(ARGS)
+
+bench: install-dev  ## how fast it is, beside others; ARGS="--quick" for a minute
+	$(BIN)/python -m benchmarks.bench --page docs/PERFORMANCE.md $(ARGS)
 
 check: install-dev  ## lint, types, shape
 	$(BIN)/ruff check .

@@ -1,0 +1,108 @@
+"""make bench: Farebox and what it is compared with, in turn, in one run; see docs/PERFORMANCE.md.
+
+    python -m benchmarks.bench [--quick] [--only FIGURE,...] [--contender NAME,...] [--json FILE] [--page FILE]
+
+Every contender is started anew for each repeat and pinned to a core of its own. After each run of Farebox the audit
+must hold and the tokens billed must be the tokens that the upstream emitted, or nothing is printed. A contender that
+is neither given nor on PATH is installed into a folder of its own; what cannot be had is left out, and that is said.
+"""
+
+import asyncio
+import json
+import os
+import resource
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from benchmarks import environments, report, stack
+from benchmarks.affinity import Plan, plan
+from benchmarks.contenders import OTHERS
+from benchmarks.figure import Measurement
+from benchmarks.figures import MEASUREMENTS
+from benchmarks.numbers import between_markers
+from benchmarks.run import NAMES, Measured, Run
+from benchmarks.stage import FULL, QUICK, Size, Stage
+
+FIGURES = {measurement.name: measurement for measurement in MEASUREMENTS}
+
+
+class Names(click.ParamType["list[str]"]):
+    """Some of the known names, separated by commas; in the order they are known in."""
+
+    name = "names"
+
+    def __init__(self, known: Sequence[str]) -> None:
+        self.known = known
+
+    def convert(self, value: str, param: click.Parameter | None, context: click.Context | None) -> list[str]:
+        given = value.split(",")
+        for name in given:
+            if name not in self.known:
+                self.fail(f"{name!r} is none of {', '.join(self.known)}", param, context)
+        return [name for name in self.known if name in given]
+
+
+def programs(given: dict[str, str | None], chosen: Sequence[str]) -> dict[str, str]:
+    """Where each contender's program is, of those that can be had."""
+    found = {}
+    for name in OTHERS:
+        if name in chosen and (path := given[name] or environments.contender(name)):
+            found[name] = path
+    return found
+
+
+def descriptors() -> int:
+    """How many files a process may have open; raised as far as it goes, for the processes that this one starts."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return most
+
+
+async def run(
+    size: Size, where: Plan, wrk: str | None, measurements: Sequence[Measurement], chosen: Sequence[str],
+    found: dict[str, str],
+) -> tuple[Measured, list[str]]:  # fmt: skip
+    """The values, and what was noted meanwhile."""
+    async with stack.ground(where) as ground:
+        stage = Stage(ground, size, wrk, descriptors())
+        return await Run(stage, chosen, found).whole(measurements), stage.notes
+
+
+@click.command(help=__doc__)
+@click.option("--quick", is_flag=True, help="A few minutes: shows that it works, its numbers mean little.")
+@click.option("--only", type=Names([*FIGURES]), help=f"Of: {', '.join(FIGURES)}.")
+@click.option("--contender", type=Names(NAMES), help=f"Of: {', '.join(NAMES)}.")
+@click.option("--nginx", default=shutil.which("nginx"), help="An nginx program.")
+@click.option("--envoy", default=shutil.which("envoy"), help="An Envoy program.")
+@click.option("--litellm", default=shutil.which("litellm"), help="A LiteLLM program.")
+@click.option("--wrk", default=shutil.which("wrk"), help="Makes the load of plain requests; our own does otherwise.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), default=Path("benchmark.json"))
+@click.option("--page", type=click.Path(path_type=Path), help="A page with markers that the tables are written into.")
+def main(
+    quick: bool,
+    only: list[str] | None,
+    contender: list[str] | None,
+    wrk: str | None,
+    json_path: Path,
+    page: Path | None,
+    **given: str | None,
+) -> None:
+    size, where, chosen = QUICK if quick else FULL, plan(sorted(os.sched_getaffinity(0))), contender or NAMES
+    found = programs(given, chosen)
+    measurements = [FIGURES[name] for name in only or FIGURES]
+    measured, noted = asyncio.run(run(size, where, wrk, measurements, chosen, found))
+    figures = report.summaries(measured)
+    missing = [name for name in OTHERS if name in chosen and name not in found]
+    notes = report.notes(size, where, wrk, missing) + noted
+    json_path.write_text(json.dumps({"notes": notes, "figures": report.plain(figures, measured)}, indent=2))
+    click.echo(report.text(figures, notes))
+    if page:
+        pictures = report.draw(json_path, page.parent / "performance")
+        page.write_text(between_markers(page.read_text(), report.text(figures, notes, pictures)))
+
+
+if __name__ == "__main__":
+    main()
