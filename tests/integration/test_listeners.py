@@ -10,10 +10,10 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from proxy.backends import StartError
 from proxy.drain import Drain
 from proxy.http.answers import json_response
 from proxy.listeners import listen
+from proxy.starting import StartError
 from runtime.settings import AdminListen, Listen
 from tests.support.asking import begin
 from tests.support.waiting import until

@@ -77,6 +77,8 @@ EXCEPTIONS: dict[str, Instead] = {
     "proxy/app.py": Instead("only puts parts together", "tests/acceptance/test_openai_client.py"),
     "proxy/background.py": Instead("only puts parts together", "tests/integration/test_ledger_process.py"),
     "proxy/backends.py": Instead("opens connections", "tests/acceptance/test_servers_that_go_away.py"),
+    "proxy/cli/ledger.py": Instead("only puts parts together", "tests/acceptance/test_stopping.py"),
+    "proxy/cli/migrate.py": Instead("only puts parts together", "tests/acceptance/test_command_line.py"),
     "proxy/listeners.py": Instead(NETWORK, "tests/integration/test_listeners.py"),
     "proxy/gateway_api.py": Instead("only puts parts together", "tests/acceptance/test_openai_client.py"),
     "proxy/local/reach.py": Instead(NETWORK, "tests/integration/test_local_reach.py"),
