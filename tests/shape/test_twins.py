@@ -41,6 +41,7 @@ EXCEPTIONS: dict[str, Instead] = {
     "accounts/as_user.py": Instead(SQL, "tests/integration/test_row_level_security.py"),
     "accounts/key_acts.py": Instead(SQL, "tests/integration/test_admin_acts.py"),
     "accounts/key_changes.py": Instead(SQL, "tests/integration/test_user_keys.py"),
+    "accounts/jwks_fetch.py": Instead(NETWORK, "tests/integration/test_jwks.py"),
     "accounts/keys.py": Instead(SQL, "tests/integration/test_accounts_keys.py"),
     "accounts/dead_letters.py": Instead(SQL, "tests/integration/test_dead_letters.py"),
     "accounts/pages.py": Instead(SQL, "tests/integration/test_usage.py"),
