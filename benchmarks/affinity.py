@@ -16,16 +16,20 @@ class Plan:
     stores: Cores
     note: str
 
+    def __str__(self) -> str:
+        parts = {"server": self.server, "upstream": self.upstream, "load": self.load, "stores": self.stores}
+        return "; ".join(f"{name} on {' '.join(map(str, sorted(cores)))}" for name, cores in parts.items())
+
 
 def plan(cores: Sequence[int]) -> Plan:
-    """The server under test gets a core of its own where there are two or more; what is left is dealt to the others."""
-    if len(cores) < 2:
+    """From three cores on the server under test has one of its own; what is left is dealt to the others."""
+    if len(cores) < 3:
         every = frozenset(cores)
-        return Plan(every, every, every, every, "one core: nothing is pinned, the figures mean little")
+        return Plan(every, every, every, every, "too few cores: nothing is pinned, the figures mean little")
     first, *rest = sorted(cores)
     dealt = [frozenset(rest[i :: min(3, len(rest))]) for i in range(min(3, len(rest)))]
-    upstream, load, stores = dealt[0], dealt[1 % len(dealt)], dealt[2 % len(dealt)]
-    note = "each part on cores of its own" if len(dealt) == 3 else "too few cores: the other parts share theirs"
+    upstream, load, stores = dealt[0], dealt[1], dealt[2 % len(dealt)]
+    note = "each part on cores of its own" if len(dealt) == 3 else "too few cores: the stores share the upstream's"
     return Plan(frozenset({first}), upstream, load, stores, note)
 
 

@@ -1,14 +1,16 @@
 """The load generator: one process, raw connections on uvloop. What it measured goes to stdout as JSON.
 
-python -m benchmarks.load URL KEY '{"kind": "unary", "connections": 64, "seconds": 2}'
-python -m benchmarks.load URL KEY '{"kind": "streams", "connections": 100, "chunks": 200, "gap_ms": 10}'
+python -m benchmarks.load URL KEY[,KEY...] '{"kind": "unary", "connections": 64, "seconds": 2}'
+python -m benchmarks.load URL KEY '{"kind": "streams", "connections": 100, "chunks": 200, "gap_ms": 10, "begin_s": 1}'
 python -m benchmarks.load URL KEY '{"kind": "first", "connections": 64, "rate": 1000, "seconds": 2}'
 """
 
 import asyncio
 import json
 import sys
-from itertools import pairwise
+from collections import deque
+from collections.abc import Sequence
+from itertools import cycle, pairwise
 from time import perf_counter
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -16,10 +18,21 @@ from urllib.parse import urlsplit
 import httptools
 import uvloop
 
+from benchmarks.asked import body, image_body, request
 from benchmarks.numbers import percentile
 
-# An answer that takes longer fails the run.
-TIMEOUT_S = 60.0
+# A run that takes longer has failed.
+TIMEOUT_S = 120.0
+# Streams that are short, for what happens before the first token.
+SHORT = {"stream": True, "max_tokens": 2, "seed": 1_000}
+# What a plain request asks for: an answer whole or a short stream, to a short prompt or to an image.
+BODIES = {
+    "plain": lambda: body(max_tokens=20),
+    "image": lambda: image_body(max_tokens=20),
+    "short": lambda: body(**SHORT),
+}
+# Told once every stream has begun.
+OPEN = "open\n"
 
 
 class Client(asyncio.Protocol):
@@ -36,11 +49,11 @@ class Client(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by its type
 
-    async def ask(self, request: bytes) -> list[float]:
+    async def ask(self, asked: bytes) -> list[float]:
         """When each piece came; anything but a whole 200 is an error."""
         self.done = asyncio.get_running_loop().create_future()
         self.times = []
-        self.transport.write(request)
+        self.transport.write(asked)
         await self.done
         return self.times
 
@@ -65,77 +78,84 @@ class Client(asyncio.Protocol):
             self.done.set_exception(ConnectionError("closed before the end"))
 
 
-def request(url: str, key: str, **fields: Any) -> bytes:
-    asked = {"model": "tiny", "messages": [{"role": "user", "content": "word " * 16}], **fields}
-    body = json.dumps(asked).encode()
-    head = (
-        f"POST /v1/chat/completions HTTP/1.1\r\nhost: {urlsplit(url).netloc}\r\nauthorization: Bearer {key}\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
+class Load:
+    """Connections to one server; each asks with one of the keys, which are dealt out in turn."""
+
+    def __init__(self, url: str, keys: Sequence[str], clients: list[Client]) -> None:
+        self.url = url
+        self.clients = list(zip(clients, cycle(keys), strict=False))
+
+    def pairs(self, sent: bytes) -> list[tuple[Client, bytes]]:
+        made = {key: request(self.url, key, sent) for _, key in self.clients}
+        return [(client, made[key]) for client, key in self.clients]
+
+    async def unary(self, seconds: float, what: str = "plain") -> dict[str, float]:
+        """Each connection asks again as soon as it is answered."""
+        begin = perf_counter()
+
+        async def one(client: Client, asked: bytes) -> int:
+            count = 0
+            while perf_counter() < begin + seconds:
+                await client.ask(asked)
+                count += 1
+            return count
+
+        counts = await asyncio.gather(*(one(*pair) for pair in self.pairs(BODIES[what]())))
+        return {"requests": sum(counts), "per_s": sum(counts) / (perf_counter() - begin)}
+
+    async def streams(self, chunks: int, gap_ms: float, begin_s: float) -> dict[str, float]:
+        """One stream for each connection, begun evenly over `begin_s`. Gaps count while all of them are open."""
+        pairs = self.pairs(body(stream=True, max_tokens=chunks, seed=round(1000 * gap_ms)))
+        begin = perf_counter()
+
+        async def one(number: int, client: Client, asked: bytes) -> list[float]:
+            await asyncio.sleep(number / len(pairs) * begin_s)
+            return await client.ask(asked)
+
+        async def told() -> float:
+            while not all(client.times for client, _ in pairs):  # noqa: ASYNC110 -- an event costs each chunk
+                await asyncio.sleep(0.05)
+            sys.stdout.write(OPEN)
+            sys.stdout.flush()
+            return perf_counter()
+
+        asking = asyncio.gather(*(one(number, *pair) for number, pair in enumerate(pairs)))
+        found, opened = await asyncio.gather(asking, told())
+        end = begin + chunks * gap_ms / 1000
+        gaps = [1000 * (b - a) for times in found for a, b in pairwise(times[:chunks]) if opened <= a and b <= end]
+        return {"chunks": chunks * len(pairs), "gap_p99_ms": percentile(gaps, 99) if gaps else float("nan")}
+
+    async def first(self, rate: float, seconds: float) -> dict[str, float]:
+        """Short streams at fixed times, answered or not: a slow server cannot slow the load down. From the time each
+        was due. Waiting spins: a timer's millisecond is more than what is measured."""
+        free, taken = deque(self.pairs(BODIES["short"]())), list[float]()
+
+        async def one(pair: tuple[Client, bytes], due: float) -> None:
+            times = await pair[0].ask(pair[1])
+            taken.append(1000 * (times[0] - due))
+            free.append(pair)
+
+        begin = perf_counter() + 0.1
+        async with asyncio.TaskGroup() as group:
+            for turn in range(int(rate * seconds)):
+                due = begin + turn / rate
+                while perf_counter() < due or not free:  # noqa: ASYNC110 -- on purpose
+                    await asyncio.sleep(0)
+                group.create_task(one(free.popleft(), due))
+        return {"requests": len(taken), "p50_ms": percentile(taken, 50), "p99_ms": percentile(taken, 99)}
 
 
 async def connect(url: str, count: int) -> list[Client]:
     at, loop = urlsplit(url), asyncio.get_running_loop()
-    return [(await loop.create_connection(Client, at.hostname, at.port))[1] for _ in range(count)]
+    return [(await loop.create_connection(Client, at.hostname or "", at.port or 80))[1] for _ in range(count)]
 
 
-async def unary(clients: list[Client], url: str, key: str, seconds: float) -> dict[str, float]:
-    """Each connection asks again as soon as it is answered."""
-    asked, end = request(url, key, max_tokens=20), perf_counter() + seconds
-
-    async def one(client: Client) -> int:
-        count = 0
-        while perf_counter() < end:
-            await client.ask(asked)
-            count += 1
-        return count
-
-    begin = perf_counter()
-    counts = await asyncio.gather(*map(one, clients))
-    return {"requests": sum(counts), "per_s": sum(counts) / (perf_counter() - begin)}
-
-
-async def streams(clients: list[Client], url: str, key: str, chunks: int, gap_ms: float) -> dict[str, float]:
-    """One stream for each connection, begun evenly over one gap."""
-    asked = request(url, key, stream=True, max_tokens=chunks, user=str(gap_ms))
-
-    async def one(number: int, client: Client) -> list[float]:
-        await asyncio.sleep(number / len(clients) * gap_ms / 1000)
-        return await client.ask(asked)
-
-    found = await asyncio.gather(*(one(number, client) for number, client in enumerate(clients)))
-    gaps = [1000 * (b - a) for times in found for a, b in pairwise(times[:chunks])]
-    return {"chunks": sum(map(len, found)), "gap_p50_ms": percentile(gaps, 50), "gap_p99_ms": percentile(gaps, 99)}
-
-
-async def first(clients: list[Client], url: str, key: str, rate: float, seconds: float) -> dict[str, float]:
-    """Requests at fixed times, answered or not: a slow server cannot slow the load down. From the time it was due."""
-    asked = request(url, key, stream=True, max_tokens=2, user="1")
-    begin = perf_counter() + 0.1
-
-    async def one(number: int, client: Client) -> list[float]:
-        taken = []
-        for turn in range(number, int(rate * seconds), len(clients)):
-            due = begin + turn / rate
-            await asyncio.sleep(max(0.0, due - perf_counter()))
-            taken.append(1000 * ((await client.ask(asked))[0] - due))
-        return taken
-
-    found = await asyncio.gather(*(one(number, client) for number, client in enumerate(clients)))
-    taken = [value for values in found for value in values]
-    return {"requests": len(taken), "p50_ms": percentile(taken, 50), "p99_ms": percentile(taken, 99)}
-
-
-KINDS = {"unary": unary, "streams": streams, "first": first}
-
-
-async def main(url: str, key: str, asked: dict[str, Any]) -> None:
-    clients = await connect(url, asked.pop("connections"))
-    kind = KINDS[asked.pop("kind")]
+async def main(url: str, keys: Sequence[str], asked: dict[str, Any]) -> None:
     async with asyncio.timeout(TIMEOUT_S):
-        sys.stdout.write(json.dumps(await kind(clients, url, key, **asked)))
+        load = Load(url, keys, await connect(url, asked.pop("connections")))
+        kinds = {"unary": load.unary, "streams": load.streams, "first": load.first}
+        sys.stdout.write(json.dumps(await cast(Any, kinds[asked.pop("kind")])(**asked)))
 
 
 if __name__ == "__main__":
-    uvloop.run(main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3])))
+    uvloop.run(main(sys.argv[1], sys.argv[2].split(","), json.loads(sys.argv[3])))

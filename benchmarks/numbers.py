@@ -18,35 +18,35 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One figure of one contender over all repeats."""
+class Summary:
+    """One row of a figure over all repeats."""
 
     median: float
     lowest: float
     highest: float
 
-    @property
-    def spread_percent(self) -> float:
-        """How far apart the repeats were, of the median."""
-        return 100 * (self.highest - self.lowest) / abs(self.median) if self.median else 0.0
 
-
-def figure(values: Sequence[float]) -> Figure:
-    return Figure(statistics.median(values), min(values), max(values))
+def summary(values: Sequence[float]) -> Summary:
+    return Summary(statistics.median(values), min(values), max(values))
 
 
 def ratio(value: float, base: float) -> float | None:
     return value / base if base else None
 
 
-def table(title: str, rows: Mapping[str, Figure], base: str) -> str:
+def table(title: str, rows: Mapping[str, Summary], base: str) -> str:
     """Markdown; the last column is each median against that of `base`, where it was measured."""
-    lines = [f"### {title}", "", f"| contender | median | spread | ÷ {base} |", "|---|---:|---:|---:|"]
+    lines = [f"### {title}", "", f"| | median | lowest | highest | ÷ {base} |", "|---|---:|---:|---:|---:|"]
     for name, row in rows.items():
         against = ratio(row.median, rows[base].median) if base in rows else None
         shown = "" if against is None else f"{against:.2f}"
-        lines.append(f"| {name} | {row.median:,.2f} | {row.spread_percent:.0f} % | {shown} |")
+        lines.append(f"| {name} | {digits(row.median)} | {digits(row.lowest)} | {digits(row.highest)} | {shown} |")
     return "\n".join(lines) + "\n"
+
+
+def digits(value: float) -> str:
+    """Three that count, and never fewer than the whole number has."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def between_markers(page: str, text: str) -> str:

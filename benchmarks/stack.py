@@ -2,58 +2,62 @@
 
 import asyncio
 import json
-import os
 import shutil
 import socket
 import sys
 import tempfile
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import asyncpg
 import psutil
 
-from benchmarks.affinity import Plan, pinned
+from accounts.keys import NewKey
+from benchmarks.affinity import Cores, Plan, pinned
+from benchmarks.asked import MODEL
 from ledger.migrate import migrate
 from runtime.embedded.postgres import EmbeddedPostgres
 from runtime.embedded.valkey import EmbeddedValkey
 from runtime.processes import Child, start_child
 from tests.support.ledger import USD
-from tests.support.office import Customer, Office, open_office, set_prices
+from tests.support.office import Office, open_office, set_prices
 from tests.support.program import Program, environment
 
 READY_S = 30.0
 # More than any run can spend, so that no request is refused.
 MONEY_NANOS = 100_000 * USD
 REQUESTS_PER_MINUTE = 100_000_000
-NGINX = """
-daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx-error.log; {user}
-events {{ worker_connections 16384; }}
-http {{
-    access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    keepalive_requests 100000000;
-    upstream up {{ server {upstream}; keepalive 1024; keepalive_requests 100000000; }}
-    server {{
-        listen 127.0.0.1:{port} backlog=4096;
-        location / {{
-            proxy_pass http://up; proxy_http_version 1.1; proxy_buffering off;
-            proxy_set_header Connection "";
-        }}
-    }}
-}}"""
+# So many that nothing is measured that has one hot spot.
+WALLETS, KEYS_OF_A_WALLET = 50, 2
+# More than the streams that are opened at once.
+UPSTREAM_CONNECTIONS = 16_384
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What everything stands on: a folder, the cores, Postgres, Redis, and the upstream."""
+
+    folder: Path
+    where: Plan
+    database: str
+    redis: str
+    upstream: str
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A server under test; no pid where nothing stands between load and upstream."""
+    """A server under test; no pid where nothing stands between load and upstream. A slow one gets less to do."""
 
+    name: str
     url: str
-    key: str
+    keys: list[str]
     pid: int | None
+    slow: bool = False
 
     def cpu_s(self) -> float:
         return sum(sum(process.cpu_times()[:2]) for process in self._tree())
@@ -74,7 +78,7 @@ class Farebox:
 
     program: Program
     office: Office
-    customer: Customer
+    keys: list[str]
 
 
 def free_port() -> int:
@@ -83,8 +87,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def listening(port: int) -> None:
-    async with asyncio.timeout(READY_S):
+async def listening(port: int, ready_s: float) -> None:
+    async with asyncio.timeout(ready_s):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -96,12 +100,20 @@ async def listening(port: int) -> None:
 
 
 @asynccontextmanager
-async def child(name: str, argv: list[str], port: int, folder: Path, cores: frozenset[int]) -> AsyncIterator[Child]:
-    """A process that is ready once somebody listens at `port`."""
+async def child(
+    name: str,
+    argv: list[str],
+    port: int,
+    folder: Path,
+    cores: Cores,
+    ready_s: float = READY_S,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> AsyncIterator[Child]:
+    """A process that is ready once somebody listens at `port`; `more` is added to its environment."""
     with pinned(cores):
-        started = start_child(argv, name=name, env=environment(), log_path=folder / f"{name}.log")
+        started = start_child(argv, name=name, env={**environment(), **more}, log_path=folder / f"{name}.log")
     try:
-        await listening(port)
+        await listening(port, ready_s)
         yield started
     finally:
         await started.stop()
@@ -119,23 +131,6 @@ def books(upstream: str) -> dict[str, int]:
 
 
 @asynccontextmanager
-async def bare_aiohttp(upstream: str, folder: Path, plan: Plan) -> AsyncIterator[Contender]:
-    port = free_port()
-    argv = python("benchmarks.contenders.bare_aiohttp", str(port), upstream)
-    async with child("bare_aiohttp", argv, port, folder, plan.server) as started:
-        yield Contender(f"http://127.0.0.1:{port}", "none", started.pid)
-
-
-@asynccontextmanager
-async def nginx(program: str, upstream: str, folder: Path, plan: Plan) -> AsyncIterator[Contender]:
-    port, config = free_port(), folder / "nginx.conf"
-    user = "user root;" if os.getuid() == 0 else ""
-    config.write_text(NGINX.format(folder=folder, upstream=upstream.removeprefix("http://"), port=port, user=user))
-    async with child("nginx", [program, "-c", str(config), "-p", str(folder)], port, folder, plan.server) as started:
-        yield Contender(f"http://127.0.0.1:{port}", "none", started.pid)
-
-
-@asynccontextmanager
 async def scratch() -> AsyncIterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="farebox-bench-"))
     folder.chmod(0o711)  # noqa: ASYNC240 -- within reach of the user that Postgres runs as under root
@@ -146,43 +141,68 @@ async def scratch() -> AsyncIterator[Path]:
 
 
 @asynccontextmanager
-async def servers(folder: Path, plan: Plan) -> AsyncIterator[tuple[str, str]]:
-    """Postgres with fsync and Valkey with AOF, as the product starts them; their addresses."""
-    with pinned(plan.stores):
-        postgres = await EmbeddedPostgres.start(folder / "postgres", "a-password-of-a-benchmark")
-        valkey = await EmbeddedValkey.start(folder / "valkey", "a-password-of-a-benchmark")
-    try:
-        await migrate(postgres.url)
-        await set_prices(postgres.url)
-        yield postgres.url, valkey.url
-    finally:
-        await valkey.stop()
-        await postgres.stop()
+async def ground(where: Plan) -> AsyncIterator[Ground]:
+    """Postgres with fsync and Valkey with AOF, as the product starts them, and the upstream."""
+    port = free_port()
+    async with scratch() as folder:
+        with pinned(where.stores):
+            postgres = await EmbeddedPostgres.start(folder / "postgres", "a-password-of-a-benchmark")
+            valkey = await EmbeddedValkey.start(folder / "valkey", "a-password-of-a-benchmark")
+        try:
+            await migrate(postgres.url)
+            await set_prices(postgres.url)
+            argv = python("benchmarks.upstream", str(port))
+            async with child("upstream", argv, port, folder, where.upstream):
+                yield Ground(folder, where, postgres.url, valkey.url, f"http://127.0.0.1:{port}")
+        finally:
+            await valkey.stop()
+            await postgres.stop()
 
 
 @asynccontextmanager
-async def farebox(database: str, redis: str, upstream: str, folder: Path, plan: Plan) -> AsyncIterator[Farebox]:
-    keys = {"max_requests_per_minute": REQUESTS_PER_MINUTE, "max_requests_per_day": REQUESTS_PER_MINUTE}
-    program = Program(folder, database, redis, {"keys": keys, "log": {"level": "warning"}})
-    program.upstream_url = upstream + "/v1"
-    program.sections["listen"] = {"port": free_port()}
+async def farebox(on: Ground, **sections: Any) -> AsyncIterator[Farebox]:
+    """Its wallets, keys and ledger; `sections` are laid over those of its configuration."""
+    limits = {"max_requests_per_minute": REQUESTS_PER_MINUTE, "max_requests_per_day": REQUESTS_PER_MINUTE}
+    upstream = {"name": "main", "url": on.upstream + "/v1", "models": [MODEL], "max_connections": UPSTREAM_CONNECTIONS}
+    usual = {"keys": limits, "log": {"level": "warning"}, "listen": {"port": free_port()}, "upstreams": [upstream]}
+    program = Program(on.folder, on.database, on.redis, usual | sections)
     program.write_config()
     async with open_office(program) as office:
-        customer = await office.customer(MONEY_NANOS, rpm=REQUESTS_PER_MINUTE, rpd=REQUESTS_PER_MINUTE)
+        made = [key for _ in range(WALLETS) for key in await wallet(office)]
         try:
-            with pinned(plan.stores):
+            with pinned(on.where.stores):
                 program.start_ledger()
-            yield Farebox(program, office, customer)
+            yield Farebox(program, office, made)
         finally:
             await program.stop()
 
 
+async def wallet(office: Office) -> list[str]:
+    """The keys of a new one."""
+    first = await office.customer(MONEY_NANOS, rpm=REQUESTS_PER_MINUTE, rpd=REQUESTS_PER_MINUTE)
+    asked = NewKey(first.user_id, "one more", REQUESTS_PER_MINUTE, REQUESTS_PER_MINUTE, None)
+    return [first.key, *[(await office.keys.create(asked))[0] for _ in range(KEYS_OF_A_WALLET - 1)]]
+
+
 @asynccontextmanager
-async def proxy(running: Farebox, folder: Path, plan: Plan) -> AsyncIterator[Contender]:
+async def proxy(on: Ground, running: Farebox, *options: str) -> AsyncIterator[Contender]:
+    """`farebox serve` on the server's core; `options` are of the command, e.g. `--workers 2`."""
     port = int(running.program.sections["listen"]["port"])
-    argv = python("proxy", "serve", "--config", str(running.program.config))
-    async with child("serve", argv, port, folder, plan.server) as started:
-        yield Contender(f"http://127.0.0.1:{port}", running.customer.key, started.pid)
+    argv = python("proxy", "serve", "--config", str(running.program.config), *options)
+    async with child("serve", argv, port, on.folder, on.where.server) as started:
+        yield Contender("Farebox", f"http://127.0.0.1:{port}", running.keys, started.pid)
+
+
+@asynccontextmanager
+async def audited_proxy(on: Ground, running: Farebox, *options: str) -> AsyncIterator[Contender]:
+    """The proxy; when it has ended, the audit must hold and each token that was emitted must have been billed."""
+    before = books(on.upstream)["tokens"] - await billed_tokens(on.database)
+    async with proxy(on, running, *options) as at:
+        yield at
+    await running.office.settled()
+    after = books(on.upstream)["tokens"] - await billed_tokens(on.database)
+    if before != after:
+        raise RuntimeError(f"{after - before} tokens were emitted and not billed")
 
 
 async def billed_tokens(database: str) -> int:

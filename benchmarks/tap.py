@@ -6,6 +6,7 @@
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -20,7 +21,7 @@ PLAIN = (
 )
 USAGE = b',"usage":{"prompt_tokens":12,"total_tokens":40,"completion_tokens":28}}\n\n'
 TIMINGS = b',"timings":{"cache_n":0,"prompt_n":12,"prompt_ms":1.1,"predicted_n":28,"predicted_ms":2.2}}\n\n'
-CASES = {
+CASES: dict[str, tuple[bytes, Callable[[], StreamTap]]] = {
     "an ordinary chunk": (PLAIN, StreamTap),
     "the same, its text kept to be counted": (PLAIN, lambda: StreamTap(keeps_text=True)),
     "with usage:null, taken out": (PLAIN[:-3] + b',"usage":null}\n\n', lambda: StreamTap(removal=Removal(nulls=True))),

@@ -2,8 +2,8 @@
 
 python -m benchmarks.upstream PORT
 
-POST answers 20 tokens at once, or with "stream": true as many chunks as `max_tokens` says, each one token, `user`
-milliseconds apart. GET tells the books as JSON: requests begun, tokens emitted.
+POST answers 20 tokens at once, or with "stream": true as many chunks as `max_tokens` says, each one token, `seed`
+microseconds apart: fields that every gateway passes on. GET tells the books as JSON: requests begun, tokens emitted.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ class Connection(asyncio.Protocol):
         self.books = books
         self.loop = asyncio.get_running_loop()
         self.parser = httptools.HttpRequestParser(self)
-        self.body = b""
+        self.body: list[bytes] = []
         self.timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -72,23 +72,24 @@ class Connection(asyncio.Protocol):
             self.timer.cancel()
 
     def on_message_begin(self) -> None:
-        self.body = b""
+        self.body = []
 
     def on_body(self, data: bytes) -> None:
-        self.body += data
+        self.body.append(data)
 
     def on_message_complete(self) -> None:
         if self.parser.get_method() == b"GET":
             told = {"requests": self.books.requests, "tokens": self.books.tokens}
             return self.transport.write(whole(json.dumps(told).encode()))
         self.books.requests += 1
-        if b'"stream"' in self.body:
-            return self._stream(json.loads(self.body))
+        body = b"".join(self.body)
+        if b'"stream"' in body and (asked := json.loads(body))["stream"]:
+            return self._stream(asked)
         self.books.tokens += TOKENS
         return self.transport.write(ANSWER)
 
     def _stream(self, asked: dict[str, object]) -> None:
-        chunks, gap_s = int(str(asked["max_tokens"])), float(str(asked["user"])) / 1000
+        chunks, gap_s = int(str(asked["max_tokens"])), int(str(asked["seed"])) / 1_000_000
         self.transport.write(_STREAM_HEAD + CHUNK)
         self.books.tokens += 1
         self._next(1, chunks, self.loop.time(), gap_s)

@@ -8,7 +8,7 @@ exception that is no longer needed is a mistake too.
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.shape.tree import ROOT, functions, is_stub, modules, parsed
+from tests.shape.tree import ROOT, benchmarks, functions, is_stub, modules, parsed
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,6 @@ def test_every_exception_names_a_test_that_exists() -> None:
 
 
 def test_every_unit_test_has_its_module() -> None:
-    twins = {twin_of(module) for module in modules()}
+    twins = {twin_of(module) for module in modules() + benchmarks()}
     found = {path.relative_to(ROOT) for path in (ROOT / "tests" / "unit").rglob("test_*.py")}
     assert sorted(map(str, found - twins)) == []

@@ -14,6 +14,11 @@ def modules() -> list[Path]:
     return sorted(path.relative_to(ROOT) for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
 
+def benchmarks() -> list[Path]:
+    """Every module that measures the product, relative to the root."""
+    return sorted(path.relative_to(ROOT) for path in (ROOT / "benchmarks").rglob("*.py"))
+
+
 def parsed(module: Path) -> ast.Module:
     return ast.parse((ROOT / module).read_text(), str(module))
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.numbers import BEGIN, END, Figure, between_markers, figure, percentile, ratio, table
+from benchmarks.numbers import BEGIN, END, Summary, between_markers, digits, percentile, ratio, summary, table
 
 
 def test_a_percentile_is_a_value_that_was_measured() -> None:
@@ -17,10 +17,18 @@ def test_there_is_no_percentile_of_nothing() -> None:
         percentile([], 50)
 
 
-def test_a_figure_is_the_median_and_how_far_apart_the_repeats_were() -> None:
-    assert figure([10.0, 30.0, 20.0]) == Figure(20.0, 10.0, 30.0)
-    assert figure([10.0, 30.0, 20.0]).spread_percent == 100.0
-    assert figure([0.0]).spread_percent == 0.0
+def test_a_summary_is_the_median_and_how_far_apart_the_repeats_were() -> None:
+    assert summary([10.0, 30.0, 20.0]) == Summary(median=20.0, lowest=10.0, highest=30.0)
+
+
+def test_a_number_is_shown_with_three_digits_that_count() -> None:
+    assert [digits(value) for value in (0.04567, 1.234, 98.76, -1.5, 12_345.6)] == [
+        "0.0457",
+        "1.23",
+        "98.8",
+        "-1.5",
+        "12,346",
+    ]
 
 
 def test_a_ratio_to_nothing_is_none() -> None:
@@ -29,9 +37,9 @@ def test_a_ratio_to_nothing_is_none() -> None:
 
 
 def test_the_table_compares_with_its_base() -> None:
-    rows = {"slow": figure([100.0]), "fast": figure([250.0])}
-    assert "| fast | 250.00 | 0 % | 2.50 |" in table("requests", rows, "slow").splitlines()
-    assert "| fast | 250.00 | 0 % |  |" in table("requests", rows, "another").splitlines()
+    rows = {"slow": summary([100.0]), "fast": summary([240.0, 250.0, 265.0])}
+    assert "| fast | 250 | 240 | 265 | 2.50 |" in table("requests", rows, "slow").splitlines()
+    assert "| fast | 250 | 240 | 265 |  |" in table("requests", rows, "another").splitlines()
 
 
 def test_the_tables_take_the_place_of_those_before() -> None:

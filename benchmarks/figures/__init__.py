@@ -1,0 +1,17 @@
+"""What `make bench` measures, in the order it is measured and shown in.
+
+Memory is first: what plain requests have used and left would hide what open streams take.
+"""
+
+from benchmarks.figure import Measurement
+from benchmarks.figures import chunks, first_token, gap, ledger, memory, prompt_1mib, unary
+
+MEASUREMENTS: tuple[Measurement, ...] = (
+    memory.MEASUREMENT,
+    chunks.MEASUREMENT,
+    gap.MEASUREMENT,
+    unary.MEASUREMENT,
+    first_token.MEASUREMENT,
+    prompt_1mib.MEASUREMENT,
+    ledger.MEASUREMENT,
+)

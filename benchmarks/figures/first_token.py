@@ -1,0 +1,28 @@
+"""How long a client waits for the first token: short streams at fixed times, half as many a second as Farebox manages.
+
+The same rate for everybody, found once a run.
+"""
+
+from benchmarks.figure import DIRECT, Compared, Figure, Values, difference
+from benchmarks.stage import Contender, Stage
+
+P50 = Figure("Time to first token, p50", "ms", picture="latency", base=DIRECT, goals=(difference(DIRECT, 1.0, 0.3),))
+P99 = Figure("Time to first token, p99", "ms", picture="latency", base=DIRECT, goals=(difference(DIRECT, 5.0, 1.5),))
+CONNECTIONS = 128
+CAPACITY_S, QUICK_CAPACITY_S = 3, 1
+
+
+async def measure(stage: Stage, at: Contender) -> Values:
+    await stage.load(at, kind="unary", what="short", connections=CONNECTIONS, seconds=0.5)  # warm
+    if not stage.half_rate:
+        seconds = stage.size.pick(CAPACITY_S, QUICK_CAPACITY_S)
+        capacity = await stage.load(at, kind="unary", what="short", connections=64, seconds=seconds)
+        stage.half_rate = capacity["per_s"] / 2
+        stage.note(f"first tokens: {stage.half_rate:,.0f} streams/s, half of what {at.name} managed")
+    found = await stage.load(
+        at, kind="first", connections=CONNECTIONS, rate=stage.half_rate, seconds=stage.size.seconds
+    )
+    return {P50: {at.name: found["p50_ms"]}, P99: {at.name: found["p99_ms"]}}
+
+
+MEASUREMENT = Compared("first-token", (P50, P99), measure, slow_too=False)

@@ -1,0 +1,95 @@
+"""What is told of a run: notes, goals, tables, pictures."""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks import environments
+from benchmarks.affinity import Plan
+from benchmarks.figure import By, Figure
+from benchmarks.goals import Rows, goals_table, limit
+from benchmarks.numbers import summary, table
+from benchmarks.stage import Size
+
+DRAW_TIMEOUT_S = 120.0
+BOOKS = "books: the audit held after each run of Farebox, and tokens billed were tokens emitted"
+CPU = "CPU and memory are the server's own, in Farebox's case the proxy's: not the ledger's, Postgres's and Valkey's"
+
+Figures = Mapping[Figure, Rows]
+
+
+def summaries(measured: Mapping[Figure, Mapping[str, Sequence[float]]]) -> Figures:
+    return {figure: {name: summary(values) for name, values in rows.items()} for figure, rows in measured.items()}
+
+
+def notes(size: Size, where: Plan, wrk: str | None, missing: Sequence[str]) -> list[str]:
+    optimised = "with" if "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "") else "without"
+    return [
+        f"{'quick: these numbers mean little; ' if size.quick else ''}{size.repeats} repeats; median, lowest, highest",
+        f"{os.cpu_count()} cores: {where}; {where.note}",
+        f"Python {sys.version.split()[0]}, built {optimised} --enable-optimizations",
+        f"plain requests are made by {'wrk' if wrk else 'our generator'}, all else by our generator",
+        CPU,
+        BOOKS,
+        *(f"{name}: left out, it could not be had (--{name} PROGRAM)" for name in missing),
+    ]
+
+
+def text(figures: Figures, told: Sequence[str], pictures: Sequence[str] = ()) -> str:
+    """`pictures`: those that were drawn into performance/ beside the page, each shown before its first table."""
+    parts, shown = [*(f"- {note}" for note in told), "", goals_table(figures)], set[str]()
+    for figure, rows in figures.items():
+        if figure.picture in pictures and figure.picture not in shown:
+            parts.append(f"![{figure.picture}](performance/{figure.picture}.png)\n")
+            shown.add(figure.picture)
+        parts.append(table(f"{figure.title} ({figure.unit})", rows, figure.base))
+    return "\n".join(parts)
+
+
+def plain(figures: Figures, measured: Mapping[Figure, Mapping[str, Sequence[float]]]) -> list[dict[str, Any]]:
+    """For JSON, and for who draws."""
+    return [
+        {
+            "title": figure.title,
+            "unit": figure.unit,
+            "picture": figure.picture,
+            "limits": list(limits(figure, rows)),
+            "rows": {name: asdict(row) | {"values": measured[figure][name]} for name, row in rows.items()},
+        }
+        for figure, rows in figures.items()
+    ]
+
+
+def limits(figure: Figure, rows: Rows) -> Iterator[dict[str, Any]]:
+    """What must be reached, of each goal that can be drawn, in the figure's unit."""
+    for goal in figure.goals:
+        value = limit(goal, goal.must, rows)
+        if value is not None:
+            yield {"label": _label(figure, goal.must, goal.by, goal.than, goal.after), "value": value}
+
+
+def _label(figure: Figure, must: float, by: By, than: str, after: str) -> str:
+    sign, rest = "≥" if figure.more_is_better else "≤", f" + {after}" if after else ""
+    bound = {
+        By.RATIO: f"{must:g} × {than}",  # noqa: RUF001 -- as it is drawn
+        By.DIFFERENCE: f"{than} + {must:g} {figure.unit}",
+        By.ITSELF: f"{must:,g} {figure.unit}",
+    }
+    return f"must be {sign} {bound[by]}{rest}"
+
+
+def draw(json_path: Path, folder: Path) -> list[str]:
+    """The names of the pictures; none where the library that draws them cannot be had."""
+    python = environments.program("plots", "python")
+    if python is None:
+        return []
+    folder.mkdir(parents=True, exist_ok=True)
+    script = str(Path(__file__).with_name("plots.py"))
+    subprocess.run([python, script, str(json_path), str(folder)], check=True, timeout=DRAW_TIMEOUT_S)  # noqa: S603 -- ours
+    return list(dict.fromkeys(figure["picture"] for figure in json.loads(json_path.read_text())["figures"]))

@@ -1,0 +1,80 @@
+"""A whole run: each contender in turn, repeated; Farebox first, for the load is set by what it manages."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+
+import click
+
+from benchmarks import stack
+from benchmarks.contenders import OTHERS, OURS, Started
+from benchmarks.figure import Alone, Compared, Figure, Measurement, Values
+from benchmarks.stack import Contender
+from benchmarks.stage import Stage
+
+FAREBOX = "farebox"
+NAMES = (FAREBOX, *OURS, *OTHERS)
+# One that takes a minute to start and is far from all others is not measured as often.
+SLOW_REPEATS = 2
+
+Measured = dict[Figure, dict[str, list[float]]]  # figure -> row -> one value a repeat
+
+
+class Run:
+    """`programs`: contender -> program, of those that have one; the others are left out."""
+
+    def __init__(self, stage: Stage, chosen: Iterable[str], programs: Mapping[str, str]) -> None:
+        self.stage, self.chosen, self.programs = stage, set(chosen), programs
+        self.measured: Measured = defaultdict(lambda: defaultdict(list))
+
+    async def whole(self, measurements: Sequence[Measurement]) -> Measured:
+        compared = [each for each in measurements if isinstance(each, Compared)]
+        alone = [each for each in measurements if isinstance(each, Alone)]
+        if compared:
+            async with self._starts() as starts:
+                for repeat in range(self.stage.size.repeats):
+                    await self._each(repeat, starts, compared)
+        for repeat in range(self.stage.size.repeats):
+            for measurement in alone:
+                self._say(repeat, measurement.name)
+                self._note(await measurement.measure(self.stage))
+        return self.measured
+
+    async def _each(
+        self, repeat: int, starts: Mapping[str, Callable[[], Started]], compared: Sequence[Compared]
+    ) -> None:
+        for name, start in starts.items():
+            if name == "litellm" and repeat >= SLOW_REPEATS:
+                continue
+            self._say(repeat, name)
+            async with start() as at:
+                await self._ask(at, compared)
+
+    async def _ask(self, at: Contender, compared: Sequence[Compared]) -> None:
+        for measurement in compared:
+            if measurement.slow_too or not at.slow:
+                self._note(await measurement.measure(self.stage, at))
+
+    def _note(self, values: Values) -> None:
+        for figure, rows in values.items():
+            for row, value in rows.items():
+                self.measured[figure][row].append(value)
+
+    def _say(self, repeat: int, name: str) -> None:
+        click.echo(f"repeat {repeat + 1} of {self.stage.size.repeats}: {name}", err=True)
+
+    @asynccontextmanager
+    async def _starts(self) -> AsyncIterator[dict[str, Callable[[], Started]]]:
+        """How each contender is started, in the order they are measured in."""
+        on = self.stage.ground
+        others: dict[str, Callable[[], Started]] = {
+            name: partial(start, on, self.programs.get(name, ""))
+            for name, start in {**OURS, **OTHERS}.items()
+            if name in self.chosen and (name in OURS or name in self.programs)
+        }
+        if FAREBOX not in self.chosen:
+            yield others
+            return
+        async with stack.farebox(on) as running:
+            yield {FAREBOX: partial(stack.audited_proxy, on, running), **others}

@@ -1,0 +1,42 @@
+"""What is told of a run."""
+
+import json
+
+from benchmarks import report
+from benchmarks.affinity import plan
+from benchmarks.figure import BARE, DIRECT, FAREBOX, Figure, Goal, difference, ratio
+from benchmarks.stage import FULL, QUICK
+
+SPEED = Figure(
+    "Speed", "requests/s", "requests", goals=(ratio(BARE, 1.5, 2), ratio("Envoy", 1, 1)), more_is_better=True
+)
+WAIT = Figure("Wait", "ms", "latency", base=DIRECT, goals=(difference(DIRECT, 2, 1), Goal(9, 8)))
+MEASURED = {SPEED: {FAREBOX: [3.0, 1.0], BARE: [2.0]}, WAIT: {FAREBOX: [5.0], DIRECT: [4.0]}}
+
+
+def test_a_picture_stands_before_the_first_table_of_its_figures() -> None:
+    text = report.text(report.summaries(MEASURED), ["a note"], ["latency"])
+    assert text.startswith("- a note\n")
+    first, picture, last = (
+        text.index(part) for part in ("### Speed (requests/s)", "(performance/latency.png)", "### Wait")
+    )
+    assert first < picture < last
+    assert text.count("![") == 1
+
+
+def test_the_notes_name_the_cores_and_what_is_missing() -> None:
+    told = report.notes(QUICK, plan([0, 1, 2, 3]), None, ["envoy"])
+    assert any("server on 0; upstream on 1; load on 2; stores on 3" in note for note in told)
+    assert any(note.startswith("envoy: left out") for note in told)
+    assert report.BOOKS in told
+    assert told[0].startswith("quick") and not report.notes(FULL, plan([0]), None, [])[0].startswith("quick")
+
+
+def test_json_has_every_value_and_what_must_be_reached_of_what_was_measured() -> None:
+    speed, wait = json.loads(json.dumps(report.plain(report.summaries(MEASURED), MEASURED)))
+    assert speed["rows"][FAREBOX] == {"median": 2.0, "lowest": 1.0, "highest": 3.0, "values": [3.0, 1.0]}
+    assert speed["limits"] == [{"label": f"must be ≥ 1.5 × {BARE}", "value": 3.0}]  # noqa: RUF001
+    assert wait["limits"] == [
+        {"label": "must be ≤ direct + 2 ms", "value": 6.0},
+        {"label": "must be ≤ 9 ms", "value": 9.0},
+    ]
