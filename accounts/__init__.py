@@ -15,7 +15,7 @@ price_trial    what past usage would have cost at other prices
 identity  user tokens: minted, and verified -> who calls
 claims    is a token in force, meant for us, and whose is it
 jwk_set   which published keys may sign, and with what
-jwks      those keys, fetched and kept fresh
+jwks      those keys, kept fresh; jwks_fetch fetches them
 
 as_user       a transaction in which Postgres shows one user's rows
 user_keys     a user's own keys, under that role

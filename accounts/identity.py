@@ -22,7 +22,7 @@ import structlog
 from accounts.claims import Claims, Refused, Rules, email_of, user_of
 from accounts.errors import NotAuthenticated
 from accounts.jwk_set import PublicKey
-from accounts.jwks import Jwks, fetch_jwks
+from accounts.jwks import Jwks
 from runtime.clock import ClockMs, wall_ms
 from runtime.settings import Identity
 
@@ -139,6 +139,9 @@ async def open_verifier(settings: Identity) -> AsyncIterator[TokenVerifier]:
     if settings.jwks_url is None:
         yield TokenVerifier(settings)
         return
+    # here, because who shares a secret with the issuer needs no HTTP client: a tenth of a second of a start
+    from accounts.jwks_fetch import fetch_jwks
+
     jwks = Jwks(partial(fetch_jwks, settings.jwks_url))
     try:
         await jwks.start()

@@ -9,7 +9,7 @@
     leaving       a client that left: is the rest of its answer worth reading?
     questions     which upstreams refuse to be asked for usage
     error_shapes  a failure in the words of OpenAI, Anthropic or Ollama
-    keys          presented key -> who it is: LRU -> Redis -> Postgres -> bcrypt
+    keys          presented key -> who it is: this process -> Redis (key_cache) -> Postgres -> bcrypt (key_checks)
     prices        the price sheet in force, read again when Postgres announces a change
     routing       model -> upstream
     settlement    an ended request -> the usage entry it is recorded as
@@ -21,6 +21,7 @@
     upstream/     the leg to the LLM server
     gateway_api, account_api   the routes of programs and of people, wired
     app, workers  the composition root; several processes on one port
+    starting      ports, signals, the error of a start: for those who only start others
     listeners     one port for all, or another for administrators
     reconcile/    `farebox reconcile`: what was billed against a server's own counters, or Stripe's payments
     smoke/        `farebox smoke`: the whole flow against a running deployment

@@ -24,7 +24,6 @@ from accounts.prices import Prices
 from accounts.stripe.auto_topup.plans import Plans
 from accounts.stripe.auto_topup.wishes import limits_of
 from accounts.stripe.checkout import Checkout
-from accounts.stripe.client import StripeApi
 from accounts.stripe.webhook import Webhook, is_live
 from accounts.transactions import Transactions
 from accounts.usage import Usage
@@ -34,8 +33,8 @@ from accounts.wallet_view import WalletView
 from accounts.wallets import Wallets
 from ledger.money import from_decimal
 from proxy.backends import Backends
-from proxy.health import farebox_version
 from runtime.settings import Config, Notices, Stripe
+from runtime.version import farebox_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +92,9 @@ def _stripe(stack: AsyncExitStack, settings: Stripe, backends: Backends) -> Stri
     secret_key = settings.secret_key.get_secret_value() if settings.secret_key else None
     checkout = plans = webhook = None
     if secret_key is not None:
+        # here, because Stripe's SDK takes a tenth of a second, and its memory, of every start that does without it
+        from accounts.stripe.client import StripeApi
+
         api = StripeApi(secret_key, settings.api_base)
         stack.push_async_callback(api.close)
         checkout = Checkout(backends.store, api, settings)

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -10,12 +9,13 @@ import structlog
 
 from accounts.prices import read_sheet
 from proxy.account_api import open_account_api
-from proxy.backends import StartError, in_short, open_backends
+from proxy.backends import in_short, open_backends
 from proxy.drain import Drain
 from proxy.gateway_api import RouteTable, open_gateway
 from proxy.health import Health
 from proxy.listeners import listen
 from proxy.prices import PriceBook, price_listener
+from proxy.starting import StartError
 from runtime.postgres import Pool
 from runtime.settings import Config
 from runtime.tasks import TaskSet
@@ -74,12 +74,3 @@ async def _load_prices(pool: Pool) -> PriceBook:
             f"database.url: the prices cannot be read; is the schema there? run `farebox migrate` ({in_short(error)})"
         ) from error
     return prices
-
-
-def stop_event() -> asyncio.Event:
-    """Set by SIGINT or SIGTERM."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    return stop

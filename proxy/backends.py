@@ -13,14 +13,11 @@ from ledger.postgres import Store
 from ledger.redis_store import RedisStore
 from ledger.shards import OtherShards, claim_shards
 from proxy import redis_client
+from proxy.starting import StartError
 from runtime.postgres import UNAVAILABLE, Pool, close_pool, create_pool
 from runtime.settings import AccountsConfig, Database, RedisServer
 
 _START_TIMEOUT_S = 10.0
-
-
-class StartError(Exception):
-    """The process cannot serve: what is missing, in words for an operator."""
 
 
 @dataclass(frozen=True, slots=True)

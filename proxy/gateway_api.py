@@ -13,7 +13,7 @@ from metering.admission import Limits
 from metering.tokenizers.counter import TokenCounter
 from metering.tokenizers.huggingface import TokenizerMissing
 from proxy.admitting import Desk
-from proxy.backends import Backends, StartError, in_short
+from proxy.backends import Backends, in_short
 from proxy.callers import Callers
 from proxy.counting import Counting
 from proxy.drain import Drain
@@ -23,6 +23,7 @@ from proxy.models import ModelList
 from proxy.prices import PriceBook
 from proxy.recording import Recorder
 from proxy.routing import Route, Routes
+from proxy.starting import StartError
 from proxy.upstream.pool import PoolLimits, UpstreamPool, parse_origin
 from proxy.usage_lookup import UsageLookup
 from runtime.http.request import Reply

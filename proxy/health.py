@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 
 import orjson
 from redis.asyncio import Redis
@@ -13,15 +12,9 @@ from proxy.http.answers import json_response, new_id_header
 from proxy.prices import PriceBook
 from runtime.http.request import Request
 from runtime.http.response import Response
+from runtime.version import farebox_version
 
 _REDIS_WAIT_S = 0.5
-
-
-def farebox_version() -> str:
-    try:
-        return version("farebox")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 @dataclass(slots=True)

@@ -8,10 +8,10 @@ from contextlib import AsyncExitStack
 
 import structlog
 
-from proxy.backends import StartError
 from proxy.drain import Drain
 from proxy.http.routes import Table
 from proxy.http.server import HttpServer
+from proxy.starting import StartError
 from runtime.settings import Listen
 
 log = structlog.get_logger("farebox.listeners")

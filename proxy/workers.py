@@ -6,8 +6,7 @@ from pathlib import Path
 
 import structlog
 
-from proxy.app import stop_event
-from proxy.local.reach import must_be_free
+from proxy.starting import must_be_free, stop_event
 from runtime.processes import Child, start_child
 from runtime.settings import Listen
 from runtime.tasks import TaskSet

@@ -6,6 +6,8 @@ clock, ids  time and request ids, passed in as arguments so that tests can choos
 addresses   IP addresses and networks, as they are meant
 exposition  a page of Prometheus metrics -> its samples
 tasks       every background task has a name and an owner
+garbage     what is imported is not looked through for garbage
+version     which Farebox this is
 listener    hears what Postgres announces, over a connection of its own
 coalesce    many callers, one call: joins what is asked within one tick of the loop
 expiring    what is remembered for a while: a bounded dict whose entries live for a time

@@ -1,6 +1,8 @@
 """`GET /api/ai-api/openapi.json`: the routes that exist with this configuration, described."""
 
+import asyncio
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from accounts.api.openapi import describe
@@ -24,9 +26,13 @@ class Description(Answer):
 def with_description(routes: Sequence[Route], version: str) -> list[Route]:
     """These routes, and one more that describes all of them, itself too. It tells nothing of anybody."""
 
+    @cache
+    def described() -> dict[str, Any]:
+        return describe(all_routes, version)
+
     async def show(_call: Call) -> Any:
-        return described
+        # made by the first who asks, and beside the loop: it takes 30 to 100 ms
+        return await asyncio.to_thread(described)
 
     all_routes = [*routes, Route("GET", PATH, Access.OPEN, show, "This description (OpenAPI 3.1).", answer=Description)]
-    described = describe(all_routes, version)
     return all_routes

@@ -15,7 +15,8 @@ NextCursor = Annotated[str | None, Field(description="asks for the next page; nu
 class Answer(BaseModel):
     """The base of every answer; a field that is not described is a mistake."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Only the description needs them built, and most starts end without anybody asking for it.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Done(Answer):

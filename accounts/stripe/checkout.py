@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, TypeAlias
 from uuid import UUID, uuid4
 
 from accounts.errors import InvalidRequest, StripeRefused
-from accounts.stripe.client import StripeApi
 from accounts.stripe.events import NANOS_PER_CENT, metadata_of
 from ledger.money import format_dollars, to_decimal
 from ledger.postgres import Store
@@ -18,6 +17,8 @@ from runtime.sql import load_queries
 if TYPE_CHECKING:
     from stripe.params import CustomerCreateParams
     from stripe.params.checkout import SessionCreateParams
+
+    from accounts.stripe.client import StripeApi
 
 # What a page asks for, given the customer and our metadata.
 Page: TypeAlias = "Callable[[str, dict[str, str]], SessionCreateParams]"
@@ -38,7 +39,7 @@ class CheckoutSession:
 class Checkout:
     """Raises InvalidRequest, StripeUnavailable, StripeRefused; runtime.postgres.UNAVAILABLE while Postgres is away."""
 
-    def __init__(self, store: Store, api: StripeApi, settings: Stripe) -> None:
+    def __init__(self, store: Store, api: "StripeApi", settings: Stripe) -> None:
         self._store = store
         self._api = api
         self._settings = settings

@@ -1,4 +1,7 @@
-"""Stripe's own SDK: every wait bounded, its errors in our words. Nothing of what is sent or answered is logged."""
+"""Stripe's own SDK: every wait bounded, its errors in our words. Nothing of what is sent or answered is logged.
+
+The only module that imports it, and one that is imported only where Stripe is configured.
+"""
 
 from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar

@@ -43,6 +43,16 @@ def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+# A server's is always named: it does not take up what somebody tried in the folder where it was started.
+server_config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="FAREBOX_CONFIG",
+    default=_CONFIG,
+    show_default=True,
+)
+
+
 def operator() -> str:
     """Who types this, for the log of acts: `cli:` and the name of the operating system's user."""
     try:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from proxy.backends import StartError
+from proxy.starting import StartError
 from runtime.clock import monotonic_ms
 from runtime.embedded import logfile
 from runtime.embedded.launch import EmbeddedServer

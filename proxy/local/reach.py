@@ -1,12 +1,11 @@
-"""Is a port free, is a server ready, which models does it have: what `farebox up` asks of the network."""
+"""Is a server ready, which models does it have: what `farebox up` asks of the network."""
 
 import asyncio
-import socket
 
 import aiohttp
 
-from proxy.backends import StartError
 from proxy.local.parts import OwnProcess
+from proxy.starting import StartError
 
 _READY_TIMEOUT_S = 30.0
 _ASK_AGAIN_S = 0.05
@@ -38,28 +37,6 @@ async def models_of(upstream_url: str, api_key: str | None) -> list[str]:
     if not models:
         raise StartError(f"--upstream {upstream_url}: it has no models")
     return models
-
-
-def free_port(host: str) -> int:
-    with _socket(host) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def must_be_free(host: str, port: int, setting: str = "") -> None:
-    """Raises StartError if nobody can listen there; `setting` names what in the configuration said so."""
-    with _socket(host) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            named = f"{setting}: " if setting else ""
-            raise StartError(f"{named}cannot listen on {host} port {port} ({error.strerror or error})") from error
-
-
-def _socket(host: str) -> socket.socket:
-    return socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
 
 
 def _http() -> aiohttp.ClientSession:

@@ -11,14 +11,14 @@ import yaml
 
 from accounts.prices import STARTING_PRICES
 from ledger.migrate import migrate
-from proxy.app import stop_event
 from proxy.backends import open_backends
 from proxy.local import demo, servers
 from proxy.local.demo import Demo
 from proxy.local.folder import DataFolder, Secrets
 from proxy.local.parts import OwnProcess, Say, keep_all
-from proxy.local.reach import free_port, models_of, must_be_free, until_ready
+from proxy.local.reach import models_of, until_ready
 from proxy.local.servers import Servers
+from proxy.starting import free_port, must_be_free, stop_event
 from runtime.config import load
 
 # Slow enough to see the stream run.

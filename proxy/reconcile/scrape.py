@@ -8,7 +8,8 @@ import aiohttp
 
 from ledger.billed import Window
 from metering.counters import CountersError, Page, read_page
-from proxy.reconcile.snapshots import ReconcileError, Scraped, Snapshot
+from proxy.reconcile.errors import ReconcileError
+from proxy.reconcile.snapshots import Scraped, Snapshot
 from runtime.clock import wall_ms
 from runtime.settings import Upstream
 

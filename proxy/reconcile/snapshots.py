@@ -10,14 +10,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from ledger.billed import Window
 from metering.counters import Page
+from proxy.reconcile.errors import ReconcileError
 
 # Thousands of series.
 MAX_FILE_BYTES = 16 << 20
 _VERSION = 1
-
-
-class ReconcileError(Exception):
-    """Nothing can be compared: what is missing, in words for an operator."""
 
 
 @dataclass(frozen=True, slots=True)

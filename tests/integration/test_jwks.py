@@ -12,7 +12,7 @@ from aiohttp import web
 from accounts.errors import NotAuthenticated
 from accounts.identity import TokenVerifier, open_verifier
 from accounts.jwk_set import JwksError
-from accounts.jwks import MAX_BODY_BYTES, fetch_jwks
+from accounts.jwks_fetch import MAX_BODY_BYTES, fetch_jwks
 from runtime.clock import wall_ms
 from runtime.settings import Identity
 from tests.support.tokens import USER, PrivateKey, by_key, ec_key, jwk, key_set, rsa_key

@@ -9,10 +9,10 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from proxy.backends import StartError
 from proxy.drain import Drain
 from proxy.http.answers import json_response
 from proxy.listeners import listen
+from proxy.starting import StartError
 from runtime.http.request import Reply, Request
 from runtime.settings import AdminListen, Listen
 from tests.support.asking import begin

@@ -1,6 +1,5 @@
 """What `farebox up` asks of the network; the answers come from a server of aiohttp's own, or from nobody."""
 
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,10 +8,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from proxy.backends import StartError
 from proxy.local import reach
 from proxy.local.parts import OwnProcess
-from proxy.local.reach import free_port, models_of, must_be_free, until_ready
+from proxy.local.reach import models_of, until_ready
+from proxy.starting import StartError, free_port
 
 HOST = "127.0.0.1"
 
@@ -98,16 +97,3 @@ async def test_a_process_that_is_never_ready_says_what_it_said(tmp_path: Path, m
     monkeypatch.setattr(reach, "_READY_TIMEOUT_S", 0.001)
     with pytest.raises(StartError, match=r"serve is not ready after.*\n.*listen.port: required"):
         await until_ready(Process(tmp_path / "log"), f"http://{HOST}:{free_port(HOST)}/readyz")
-
-
-def test_a_port_that_somebody_has() -> None:
-    with socket.socket() as somebody:
-        somebody.bind((HOST, 0))
-        somebody.listen()
-        port = somebody.getsockname()[1]
-        with pytest.raises(StartError, match=f"cannot listen on {HOST} port {port}"):
-            must_be_free(HOST, port)
-
-
-def test_a_free_port_is_free() -> None:
-    must_be_free(HOST, free_port(HOST))

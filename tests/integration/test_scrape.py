@@ -7,8 +7,8 @@ import pytest
 from aiohttp import web
 
 from proxy.reconcile import scrape as scraping
+from proxy.reconcile.errors import ReconcileError
 from proxy.reconcile.scrape import metrics_url_of, scrape
-from proxy.reconcile.snapshots import ReconcileError
 from runtime.settings import Upstream
 
 PAGE = "llamacpp:prompt_tokens_total 5\nllamacpp:tokens_predicted_total 7\n"

@@ -44,7 +44,7 @@ def fault(words: list[str]) -> str | None:
     command: click.Command = cli
     while isinstance(command, click.Group) and words:
         name, *words = words
-        if (found := command.commands.get(name)) is None:
+        if (found := command.get_command(click.Context(command), name)) is None:
             return f"there is no {name}"
         command = found
     known = {option for parameter in command.params for option in parameter.opts} | {"--help", "--version"}

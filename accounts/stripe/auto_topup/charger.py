@@ -25,7 +25,6 @@ from accounts.stripe.auto_topup.rules import (
     wait_s,
 )
 from accounts.stripe.book import Book
-from accounts.stripe.client import StripeApi
 from accounts.stripe.decisions import Credit
 from accounts.stripe.events import AUTO_TOPUP_MARK, NANOS_PER_CENT, metadata_of
 from ledger.errors import LedgerError
@@ -35,6 +34,8 @@ from runtime.postgres import FAILED, Pool
 
 if TYPE_CHECKING:
     from stripe.params import PaymentIntentCreateParams
+
+    from accounts.stripe.client import StripeApi
 
 log = structlog.get_logger("farebox.auto_topup")
 
@@ -49,7 +50,7 @@ class Charger:
     """`is_live`: what our key is for; None if it does not say. `on_step` is told what has just been done."""
 
     def __init__(
-        self, pool: Pool, api: StripeApi, is_live: bool | None, limits: Limits, on_step: OnStep = no_step
+        self, pool: Pool, api: "StripeApi", is_live: bool | None, limits: Limits, on_step: OnStep = no_step
     ) -> None:
         self._attempts = Attempts(pool, is_live, limits)
         self._book = Book(pool)

@@ -6,7 +6,7 @@ signed from Stripe.
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import asyncpg
@@ -18,9 +18,11 @@ from accounts.errors import AutoTopupIncomplete, StripeRefused, StripeUnavailabl
 from accounts.stripe.auto_topup.attempts import QUERIES
 from accounts.stripe.auto_topup.rules import Limits, Plan, State, remaining, state
 from accounts.stripe.auto_topup.wishes import Wish, check
-from accounts.stripe.client import StripeApi
 from ledger.money import from_decimal, to_decimal
 from ledger.postgres import Store
+
+if TYPE_CHECKING:
+    from accounts.stripe.client import StripeApi
 
 log = structlog.get_logger("farebox.auto_topup")
 
@@ -54,7 +56,7 @@ _NOTHING = PlanView(False, "off", None, None, 0, 0, None)
 class Plans:
     """`is_live`: what our key is for; None if it does not say. Raises runtime.postgres.UNAVAILABLE."""
 
-    def __init__(self, store: Store, api: StripeApi, is_live: bool | None, limits: Limits) -> None:
+    def __init__(self, store: Store, api: "StripeApi", is_live: bool | None, limits: Limits) -> None:
         self._store = store
         self._api = api
         self._is_live = is_live

@@ -1,7 +1,6 @@
 """Does it live, can it serve."""
 
 import asyncio
-from importlib.metadata import PackageNotFoundError
 from typing import cast
 
 import pytest
@@ -11,8 +10,9 @@ from redis.exceptions import ConnectionError as RedisGone
 from metering.pricing import PriceSheet
 from proxy import health
 from proxy.drain import Drain
-from proxy.health import Health, farebox_version
+from proxy.health import Health
 from proxy.prices import PriceBook
+from runtime.version import farebox_version
 from tests.support.memory_http import Answer, connected, get
 
 
@@ -72,11 +72,3 @@ async def test_it_lives_whatever_is_missing() -> None:
     answer = await ask(await health_of(Pinged(RedisGone()), is_loaded=False, is_draining=True), "/healthz")
     assert (answer.status, answer.json()) == (200, {"status": "ok", "version": farebox_version()})
     assert "x-request-id" in answer.headers
-
-
-def test_a_source_tree_that_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    def not_found(name: str) -> str:
-        raise PackageNotFoundError(name)
-
-    monkeypatch.setattr(health, "version", not_found)
-    assert farebox_version() == "unknown"

@@ -4,8 +4,9 @@ Hashes are bcrypt's own, at its lowest cost; `Bcrypt` counts them, and can be ma
 """
 
 import asyncio
+import gc
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import cast
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from redis.exceptions import TimeoutError as RedisSlow
 
 from accounts.key_format import KeyFormat, cache_id, hash_key, lookup_prefix, matches_hash
 from ledger.postgres import KeyRow
-from proxy import keys
+from proxy import key_checks
 from proxy.failures import Failure
 from proxy.keys import Identity, KeyVerifier
 from tests.support.asking import begin
@@ -52,11 +53,15 @@ class FakeRedis:
         self.calls = 0
         self.error: Exception | None = None
 
-    async def get(self, name: str) -> bytes | None:
+    async def mget(self, names: Iterable[str]) -> list[bytes | None]:
         self.calls += 1
         if self.error is not None:
             raise self.error
-        return self.kept.get(name)
+        return [self.kept.get(name) for name in names]
+
+    def pipeline(self, transaction: bool) -> "FakePipeline":
+        assert not transaction
+        return FakePipeline(self)
 
     async def set(self, name: str, value: bytes, *, ex: int) -> None:
         self.calls += 1
@@ -64,6 +69,22 @@ class FakeRedis:
             raise self.error
         self.kept[name] = value
         self.ttls[name] = ex
+
+
+class FakePipeline:
+    """Each command is answered, or fails, by itself."""
+
+    def __init__(self, redis: FakeRedis) -> None:
+        self._redis = redis
+        self._names: list[str] = []
+
+    def get(self, name: str) -> None:
+        self._names.append(name)
+
+    async def execute(self, raise_on_error: bool) -> list[object]:
+        assert not raise_on_error
+        self._redis.calls += 1
+        return [self._redis.error or self._redis.kept.get(name) for name in self._names]
 
 
 class FakeStore:
@@ -119,7 +140,7 @@ class Rig:
 @pytest.fixture
 async def rig(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
     bcrypt = Bcrypt()
-    monkeypatch.setattr(keys, "matches_hash", bcrypt.matches_hash)
+    monkeypatch.setattr(key_checks, "matches_hash", bcrypt.matches_hash)
     made = Rig(bcrypt)
     yield made
     bcrypt.open.set()
@@ -335,3 +356,21 @@ async def test_of_a_cluster_the_node_that_keeps_the_name_may_be_away(rig: Rig, e
     rig.redis.error = None
     assert await rig.another_process(needs_cache=False).verify(RIGHT) == WHO
     assert len(rig.redis.kept) == 1
+
+
+async def test_a_refusal_leaves_nothing_to_the_garbage_collector(rig: Rig) -> None:
+    """Thousands a second would stop the process for it."""
+    rig.store.error = ConnectionRefusedError()
+    await refusal(rig.verifier, key(1, "BBBBBBB"))
+    gc.collect()
+    gc.disable()
+    try:
+        for number in range(100):
+            try:
+                await rig.verifier.verify(key(number, "BBBBBBB"))
+            except Failure as failure:
+                assert failure.code == "accounts_unavailable"
+        await asyncio.sleep(0)
+        assert gc.collect() < 100
+    finally:
+        gc.enable()

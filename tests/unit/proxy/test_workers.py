@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from proxy import workers
-from proxy.backends import StartError
+from proxy.starting import StartError
 from proxy.workers import supervise
 from runtime.settings import AdminListen, Listen
 from tests.support.asking import begin

@@ -1,8 +1,12 @@
 """How commands begin and end: what an operator can mend is said in a line, with the exit code of the contract."""
 
+import subprocess
 import sys
+from importlib import import_module
+from pathlib import Path
 
 import asyncpg
+import click
 import pytest
 from redis.exceptions import ConnectionError as RedisGone
 
@@ -10,7 +14,7 @@ from accounts.errors import KeyNotFound
 from ledger.errors import InvalidAmount
 from ledger.migrate import MigrationError
 from proxy import cli
-from proxy.backends import StartError
+from proxy.starting import StartError
 from runtime.config import ConfigError
 from runtime.embedded.errors import EmbeddedServerError
 
@@ -76,6 +80,48 @@ def test_wrong_usage(arguments: list[str], monkeypatch: pytest.MonkeyPatch, caps
 
 
 def test_the_commands_of_the_contract() -> None:
-    visible = {name for name, command in cli.cli.commands.items() if not command.hidden}
+    visible = {name for name, command in commands().items() if not command.hidden}
     wanted = {"up", "serve", "ledger", "migrate", "check-config", "keys", "credits", "token", "audit", "simulate"}
     assert wanted <= visible
+
+
+def test_each_module_has_the_commands_that_it_is_asked_for() -> None:
+    homes = {name: home for home in modules() for name in names_in(home)}
+    assert homes == cli._HOMES
+
+
+def commands() -> dict[str, click.Command]:
+    context = click.Context(cli.cli)
+    found = {name: cli.cli.get_command(context, name) for name in cli.cli.list_commands(context)}
+    return {name: command for name, command in found.items() if command is not None}
+
+
+def modules() -> list[str]:
+    """Those that hold commands; the others hold what these share."""
+    names = [path.stem for path in Path(cli.__file__).parent.glob("*.py") if path.stem != "__init__"]
+    return [name for name in names if hasattr(import_module(f"proxy.cli.{name}"), "COMMANDS")]
+
+
+def names_in(home: str) -> list[str]:
+    return [command.name for command in import_module(f"proxy.cli.{home}").COMMANDS]
+
+
+def test_whoever_only_starts_workers_loads_nothing_of_what_they_serve() -> None:
+    """A start of several would take twice as long."""
+    loaded = loaded_by("proxy.cli.serve")
+    assert "proxy.workers" in loaded
+    assert not loaded & {"proxy.app", "aiohttp", "asyncpg", "redis"}
+
+
+def test_a_proxy_without_stripe_does_without_its_sdk() -> None:
+    """Which would take a tenth of a second of every start, and ten megabytes."""
+    loaded = loaded_by("proxy.app")
+    assert "proxy.account_api" in loaded
+    assert not loaded & {"stripe", "requests", "jinja2", "tokenizers", "runtime.simulator", "proxy.background"}
+
+
+def loaded_by(module: str) -> set[str]:
+    """The names of all that a fresh interpreter has imported for it."""
+    say = f"import {module}, sys; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", say], capture_output=True, text=True, check=True)
+    return set(ran.stdout.split())

@@ -7,8 +7,8 @@ from uuid import UUID
 import orjson
 import pytest
 
-from proxy.backends import StartError
 from proxy.local.folder import DataFolder, Secrets
+from proxy.starting import StartError
 from runtime.settings.fields import MIN_SECRET_CHARS
 
 

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from proxy.backends import StartError
 from proxy.local import parts
 from proxy.local.parts import OwnProcess, PrivateServer, keep, keep_all
+from proxy.starting import StartError
 from runtime.embedded.errors import EmbeddedServerError
 from runtime.embedded.launch import EmbeddedServer
 from runtime.processes import Child

@@ -7,7 +7,8 @@ import pytest
 from ledger.billed import Window
 from metering.counters import Page, Series
 from proxy.reconcile import snapshots
-from proxy.reconcile.snapshots import ReconcileError, Scraped, Snapshot, check_pair
+from proxy.reconcile.errors import ReconcileError
+from proxy.reconcile.snapshots import Scraped, Snapshot, check_pair
 
 PAGE = Page("vllm", 1.5, (Series("input", "m", "engine='0'", 5), Series("output", None, "", 2**53)))
 FIRST = Snapshot("main", Window(100, 110), (Scraped("http://a/metrics", PAGE),))

@@ -8,13 +8,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from proxy.backends import StartError
-from proxy.cli import processes
-from proxy.cli.processes import check_config, serve, simulate, worker
+from proxy.cli import serve as module
+from proxy.cli.serve import check_config, serve, worker
 from runtime.config import ConfigError
 from runtime.settings import Config, Listen
-from runtime.simulator.kinds import Kind
-from runtime.simulator.settings import SimulatorSettings
 
 GOOD = """
 listen: {port: 8081}
@@ -27,7 +24,7 @@ upstreams: [{url: "http://h/v1"}]
 
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.cli.processes.logs.configure", lambda level: None)
+    monkeypatch.setattr("proxy.cli.serve.logs.configure", lambda level: None)
 
 
 @pytest.fixture
@@ -65,8 +62,8 @@ def test_one_proxy_in_this_process(
         async def wait(self) -> None:
             return None
 
-    monkeypatch.setattr(processes, "serving", serving)
-    monkeypatch.setattr(processes, "stop_event", Stopped)
+    monkeypatch.setattr("proxy.app.serving", serving)
+    monkeypatch.setattr(module, "stop_event", Stopped)
     result = CliRunner().invoke(command, ["--config", str(config)])  # type: ignore[arg-type]  # both are commands
     assert result.exit_code == 0, result.output
     assert served == [(8081, reuse_port)]
@@ -80,7 +77,7 @@ def test_several_proxies_are_processes_of_their_own(config: Path, code: int, mon
         supervised.append((path, listen.port, count))
         return code
 
-    monkeypatch.setattr(processes, "supervise", supervise)
+    monkeypatch.setattr(module, "supervise", supervise)
     result = CliRunner().invoke(serve, ["--config", str(config), "--workers", "3"])
     assert result.exit_code == code
     assert supervised == [(config, 8081, 3)]
@@ -88,29 +85,3 @@ def test_several_proxies_are_processes_of_their_own(config: Path, code: int, mon
 
 def test_a_worker_is_not_for_people() -> None:
     assert worker.hidden
-
-
-def test_the_simulated_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[SimulatorSettings] = []
-    monkeypatch.setattr(processes, "run_simulator", started.append)
-    arguments = ["--port", "9001", "--model", "a", "--model", "b", "--tokens", "7", "--chunk-delay-ms", "2.5"]
-    result = CliRunner().invoke(simulate, arguments, env={"SIMULATOR_API_KEY": "k"})
-    assert result.exit_code == 0, result.output
-    assert started == [SimulatorSettings("127.0.0.1", 9001, ("a", "b"), 7, 2.5, "k")]
-
-
-def test_the_simulated_server_poses_as_a_kind(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[SimulatorSettings] = []
-    monkeypatch.setattr(processes, "run_simulator", started.append)
-    assert CliRunner().invoke(simulate, ["--kind", "vllm"]).exit_code == 0
-    assert [settings.kind for settings in started] == [Kind.VLLM]
-    assert CliRunner().invoke(simulate, ["--kind", "abacus"]).exit_code == 2
-
-
-def test_a_port_that_cannot_be_had_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(settings: SimulatorSettings) -> None:
-        raise OSError(98, "Address already in use")
-
-    monkeypatch.setattr(processes, "run_simulator", fail)
-    error = CliRunner().invoke(simulate, ["--port", "9001"]).exception
-    assert isinstance(error, StartError) and "port 9001 (Address already in use)" in str(error)

@@ -1,0 +1,59 @@
+"""`farebox serve`, and `farebox check-config`, which looks at what it would be started with."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from proxy.cli.options import json_option, print_result, run, server_config_option
+from proxy.starting import stop_event
+from proxy.workers import supervise
+from runtime import logs
+from runtime.config import load
+from runtime.garbage import uncollected
+from runtime.settings import Config
+
+_MAX_WORKERS = 256
+
+
+@click.command()
+@server_config_option
+@click.option("--workers", type=click.IntRange(1, _MAX_WORKERS), default=1, show_default=True)
+def serve(config: Path, workers: int) -> None:
+    """The proxy."""
+    loaded = load(config)
+    logs.configure(loaded.log.level)
+    if workers == 1:
+        run(_serve(loaded))
+    else:
+        sys.exit(run(supervise(config, loaded.listen, workers)))
+
+
+@click.command(hidden=True)
+@server_config_option
+def worker(config: Path) -> None:
+    """One of several proxies on the same port; `serve --workers` starts it."""
+    loaded = load(config)
+    logs.configure(loaded.log.level)
+    run(_serve(loaded, reuse_port=True))
+
+
+async def _serve(config: Config, reuse_port: bool = False) -> None:
+    with uncollected():
+        # here, because it takes most of a start, and who only starts workers does without it
+        from proxy.app import serving
+    stop = stop_event()
+    async with serving(config, reuse_port=reuse_port):
+        await stop.wait()
+
+
+@click.command("check-config")
+@server_config_option
+@json_option
+def check_config(config: Path, as_json: bool) -> None:
+    """Say what is wrong with a configuration, all of it at once."""
+    load(config)
+    print_result({"ok": True}, as_json, f"{config}: ok")
+
+
+COMMANDS = (serve, worker, check_config)

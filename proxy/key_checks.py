@@ -1,0 +1,55 @@
+"""Does a key match a stored hash: bcrypt, beside the loop and behind it.
+
+bcrypt takes about 50 ms of a core at cost 10, and lets go of the interpreter lock while it does. Wherever the proxy has
+one core only (and it uses no more) these threads and the loop take turns at it: at equal rank everybody would wait for
+whoever shows a key for the first time, or many wrong ones.
+"""
+
+import asyncio
+import os
+import sys
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+from accounts.key_format import matches_hash
+from ledger.postgres import KeyRow
+from runtime.coalesce import Overloaded
+
+_THREADS = 2
+_WAITING = 128
+# Wrong keys with somebody's right prefix may not keep everybody else from being verified.
+_WAITING_PER_PREFIX = 8
+# A tenth of the weight of the loop's thread. Not less: for microseconds they hold the interpreter lock, and must not
+# wait long for their turn with it.
+_NICENESS = 10
+
+
+class KeyChecks:
+    def __init__(self) -> None:
+        self._waiting: Counter[str] = Counter()
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="bcrypt", initializer=_step_back)
+
+    async def matches(self, key: str, row: KeyRow) -> bool:
+        """Raises Overloaded where too many wait already, in all or with this prefix."""
+        waiting = self._waiting
+        if waiting.total() >= _WAITING or waiting[row.key_prefix] >= _WAITING_PER_PREFIX:
+            raise Overloaded("bcrypt")
+        waiting[row.key_prefix] += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._threads, matches_hash, key, row.key_hash)
+        finally:
+            waiting[row.key_prefix] -= 1
+            if not waiting[row.key_prefix]:
+                del waiting[row.key_prefix]
+
+    def close(self) -> None:
+        """What waits is given up; what runs ends by itself."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _step_back() -> None:
+    """Only on Linux does a thread have a rank of its own."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

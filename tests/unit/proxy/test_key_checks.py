@@ -1,0 +1,50 @@
+"""bcrypt beside the loop: of lower rank than the loop's thread. Its bounds are tested in test_keys."""
+
+import os
+import sys
+import threading
+from uuid import UUID
+
+import pytest
+
+from accounts.key_format import hash_key, lookup_prefix
+from ledger.postgres import KeyRow
+from proxy import key_checks
+from proxy.key_checks import KeyChecks
+
+LOWEST_COST = 4
+KEY = "pp_live-" + "A" * 32
+
+
+def row(key: str = KEY) -> KeyRow:
+    return KeyRow(UUID(int=1), UUID(int=2), UUID(int=3), lookup_prefix(key), hash_key(key, LOWEST_COST))
+
+
+async def test_a_key_matches_its_own_hash_only() -> None:
+    checks = KeyChecks()
+    try:
+        assert await checks.matches(KEY, row())
+        assert not await checks.matches(KEY[:-1] + "B", row())
+    finally:
+        checks.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no rank of its own")
+async def test_it_works_behind_the_loop_and_the_loop_stays_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    ranks: list[tuple[int, int]] = []
+
+    def matches_hash(key: str, key_hash: str) -> bool:
+        thread = threading.get_native_id()
+        ranks.append((thread, os.getpriority(os.PRIO_PROCESS, thread)))
+        return True
+
+    monkeypatch.setattr(key_checks, "matches_hash", matches_hash)
+    before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    checks = KeyChecks()
+    try:
+        assert await checks.matches(KEY, row())
+    finally:
+        checks.close()
+    ((thread, rank),) = ranks
+    assert thread != threading.get_native_id() and rank > before
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
