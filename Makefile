@@ -39,7 +39,7 @@ lock:  ## pin all dependencies anew; needs uv
 	$(LOCK) --extra embedded --extra build --extra huggingface --extra dev -o requirements-dev.lock
 
 clean:  ## forget the virtual environment and all caches; data under .farebox stays
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .bench
 
 install:
 	@$(PYTHON) scripts/install.py requirements.lock

@@ -5,6 +5,6 @@
 - `stage`: what a figure is measured with. `stack`: starts the upstream, the stores and Farebox.
 - `contenders`: the servers that Farebox is compared with. `environments`: gets their programs.
 - `load` makes the requests that `asked` writes, `upstream` answers them.
-- `numbers`, `goals`, `report`, `plots`: what is made of the measured values. `affinity`: who gets which cores.
+- `values`, `goals`, `report`, `plots`: what is made of the measured values. `affinity`: who gets which cores.
 - On their own: `balance_watch`, `price_trial`, `tap`, `usage_statistics`, `user_list`.
 """

@@ -22,9 +22,9 @@ from benchmarks.affinity import Plan, plan
 from benchmarks.contenders import OTHERS
 from benchmarks.figure import Measurement
 from benchmarks.figures import MEASUREMENTS
-from benchmarks.numbers import between_markers
 from benchmarks.run import NAMES, Measured, Run
 from benchmarks.stage import FULL, QUICK, Size, Stage
+from benchmarks.values import between_markers
 
 FIGURES = {measurement.name: measurement for measurement in MEASUREMENTS}
 

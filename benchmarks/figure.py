@@ -47,11 +47,11 @@ def difference(than: str, must: float, aim: float | None, row: str = FAREBOX) ->
 
 @dataclass(frozen=True, eq=False)
 class Figure:
-    """`base`: the row that its table divides by. Figures with the same `picture` are drawn side by side."""
+    """`base`: the row that its table divides by. Figures with the same `picture` are drawn in one; "" is not drawn."""
 
     title: str
     unit: str
-    picture: str
+    picture: str = ""
     base: str = BARE
     goals: tuple[Goal, ...] = ()
     more_is_better: bool = False

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from benchmarks.figure import By, Figure, Goal
-from benchmarks.numbers import Summary
+from benchmarks.values import Summary
 
 Rows = Mapping[str, Summary]
 

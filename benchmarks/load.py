@@ -19,7 +19,7 @@ import httptools
 import uvloop
 
 from benchmarks.asked import body, image_body, request
-from benchmarks.numbers import percentile
+from benchmarks.values import percentile
 
 # A run that takes longer has failed.
 TIMEOUT_S = 120.0

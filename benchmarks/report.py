@@ -14,8 +14,9 @@ from benchmarks import environments
 from benchmarks.affinity import Plan
 from benchmarks.figure import By, Figure
 from benchmarks.goals import Rows, goals_table, limit
-from benchmarks.numbers import summary, table
+from benchmarks.plots import groups
 from benchmarks.stage import Size
+from benchmarks.values import summary, table
 
 DRAW_TIMEOUT_S = 120.0
 BOOKS = "books: the audit held after each run of Farebox, and tokens billed were tokens emitted"
@@ -91,5 +92,5 @@ def draw(json_path: Path, folder: Path) -> list[str]:
         return []
     folder.mkdir(parents=True, exist_ok=True)
     script = str(Path(__file__).with_name("plots.py"))
-    subprocess.run([python, script, str(json_path), str(folder)], check=True, timeout=DRAW_TIMEOUT_S)  # noqa: S603 -- ours
-    return list(dict.fromkeys(figure["picture"] for figure in json.loads(json_path.read_text())["figures"]))
+    subprocess.run([python, "-I", script, str(json_path), str(folder)], check=True, timeout=DRAW_TIMEOUT_S)  # noqa: S603 -- ours
+    return [*groups(json.loads(json_path.read_text())["figures"])]

@@ -12,7 +12,7 @@ REQUESTS = Figure(
 )
 CPU = Figure("CPU per plain request", "µs", picture="requests")
 # One that is not fully busy waited for others: for the load, the upstream, or the stores.
-BUSY = Figure("Busy with plain requests", "% of the server's core", picture="requests")
+BUSY = Figure("Busy with plain requests", "% of the server's core")
 
 
 async def measure(stage: Stage, at: Contender) -> Values:

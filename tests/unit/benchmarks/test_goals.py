@@ -5,7 +5,7 @@ import pytest
 from benchmarks.figure import BARE, FAREBOX, NGINX, By, Figure, Goal, difference, ratio
 from benchmarks.figures import MEASUREMENTS
 from benchmarks.goals import goals_table, limit, reached, title, verdict
-from benchmarks.numbers import Summary, summary
+from benchmarks.values import Summary, summary
 
 ROWS: dict[str, Summary] = {
     FAREBOX: summary([200.0, 300.0, 310.0]),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.numbers import BEGIN, END, Summary, between_markers, digits, percentile, ratio, summary, table
+from benchmarks.values import BEGIN, END, Summary, between_markers, digits, percentile, ratio, summary, table
 
 
 def test_a_percentile_is_a_value_that_was_measured() -> None:

@@ -1,0 +1,35 @@
+"""Which bars stand together, and how they are labelled."""
+
+from typing import Any
+
+from benchmarks.plots import groups, is_logarithmic, label, strictest
+
+
+def drawn(title: str, picture: str) -> dict[str, Any]:
+    return {"title": title, "picture": picture}
+
+
+def test_figures_of_a_picture_stand_together_in_their_order() -> None:
+    found = groups([drawn("c", "two"), drawn("b", "one"), drawn("x", ""), drawn("a", "two")])
+    assert {name: [figure["title"] for figure in figures] for name, figures in found.items()} == {
+        "one": ["b"],
+        "two": ["c", "a"],
+    }
+
+
+def test_a_label_has_three_digits_that_count() -> None:
+    assert [label(value) for value in (0.04567, 1.234, 98.76, 12_345.6)] == ["0.0457", "1.23", "98.8", "12,346"]
+
+
+def test_bars_that_would_not_be_seen_beside_others_get_a_logarithmic_axis() -> None:
+    assert is_logarithmic([1.0, 50.0])
+    assert not is_logarithmic([1.0, 49.0])
+    assert not is_logarithmic([0.0, 50.0])
+
+
+def test_the_limit_that_is_hardest_to_keep_is_drawn() -> None:
+    low, high = {"label": "must be ≤ a", "value": 1.0}, {"label": "must be ≤ b", "value": 2.0}
+    assert strictest({"limits": [high, low]}) == low
+    least, most = {"label": "must be ≥ a", "value": 1.0}, {"label": "must be ≥ b", "value": 2.0}
+    assert strictest({"limits": [least, most]}) == most
+    assert strictest({"limits": []}) is None
