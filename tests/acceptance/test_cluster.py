@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -114,6 +115,10 @@ async def asking(call: Caller, customers: list[Customer]) -> AsyncIterator[Askin
         await asyncio.gather(*running)
 
 
+async def _has_nothing_open(office: Office, customer: Customer) -> bool:
+    return await office.available_nanos(customer) == await office.balance_nanos(customer)
+
+
 async def assert_paid_once(
     office: Office, answers: dict[Customer, list[Answer]], also: tuple[Customer, str] | None = None
 ) -> None:
@@ -127,7 +132,8 @@ async def assert_paid_once(
             assert served[also[1]] > 0
         assert await office.debits(customer) == served
         assert await office.balance_nanos(customer) == customer.start_nanos - sum(served.values())
-        assert await office.available_nanos(customer) == await office.balance_nanos(customer)
+        # what a proxy sends again, because its shard is with another server now, counts until it is found to be known
+        await until(partial(_has_nothing_open, office, customer))
 
 
 async def test_wallets_of_all_shards_are_served_and_posted_and_the_books_hold(
