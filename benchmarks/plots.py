@@ -13,7 +13,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-OURS = ("Farebox", "one writer")
 OURS_COLOUR, OTHERS_COLOUR, TEXT_COLOUR, LIMIT_COLOUR = "#0b6e99", "#bcc5cc", "#333333", "#c0392b"
 INCHES_WIDE, INCHES_PER_BAR, INCHES_OF_PANEL = 8.0, 0.34, 0.95
 # Where one bar is so many times another, the short ones would not be seen: their axis is logarithmic.
@@ -55,7 +54,7 @@ def panel(axes: Any, figure: Figure) -> None:
     medians = [row["median"] for row in rows.values()]
     below = [row["median"] - row["lowest"] for row in rows.values()]
     above = [row["highest"] - row["median"] for row in rows.values()]
-    colours = [OURS_COLOUR if name in OURS else OTHERS_COLOUR for name in rows]
+    colours = [OURS_COLOUR if name in figure["ours"] else OTHERS_COLOUR for name in rows]
     spread = {"ecolor": TEXT_COLOUR, "elinewidth": 1, "capsize": 2.5}
     axes.barh(list(rows), medians, xerr=[below, above], color=colours, height=0.66, error_kw=spread, zorder=2)
     for place, row in enumerate(rows.values()):

@@ -12,20 +12,23 @@ from typing import Any
 
 from benchmarks import environments
 from benchmarks.affinity import Plan
-from benchmarks.figure import By, Figure
+from benchmarks.figure import DIRECT, FAREBOX, By, Figure
 from benchmarks.goals import Rows, goals_table, limit
 from benchmarks.plots import groups
 from benchmarks.stage import Size
 from benchmarks.values import summary, table
 
 DRAW_TIMEOUT_S = 120.0
+# What load and upstream must manage of what the fastest contender does, or they are what was measured.
+ROOM = 1.5
 BOOKS = "books: the audit held after each run of Farebox, and tokens billed were tokens emitted"
 CPU = "CPU and memory are the server's own, in Farebox's case the proxy's: not the ledger's, Postgres's and Valkey's"
 
 Figures = Mapping[Figure, Rows]
+Measured = Mapping[Figure, Mapping[str, Sequence[float]]]
 
 
-def summaries(measured: Mapping[Figure, Mapping[str, Sequence[float]]]) -> Figures:
+def summaries(measured: Measured) -> Figures:
     return {figure: {name: summary(values) for name, values in rows.items()} for figure, rows in measured.items()}
 
 
@@ -42,6 +45,20 @@ def notes(size: Size, where: Plan, wrk: str | None, missing: Sequence[str]) -> l
     ]
 
 
+def proofs(figures: Figures) -> list[str]:
+    """How much more load and upstream manage with nothing between them than with the fastest contender."""
+    told = []
+    for figure, rows in figures.items():
+        others = {name: row.median for name, row in rows.items() if name != DIRECT}
+        if not figure.more_is_better or DIRECT not in rows or not others:
+            continue
+        fastest = max(others, key=others.__getitem__)
+        room = rows[DIRECT].median / others[fastest]
+        enough = "enough" if room >= ROOM else f"less than {ROOM}, so load and upstream held the fastest back"
+        told.append(f"{figure.title}: direct is {room:.1f} times the fastest ({fastest}): {enough}")
+    return told
+
+
 def text(figures: Figures, told: Sequence[str], pictures: Sequence[str] = ()) -> str:
     """`pictures`: those that were drawn into performance/ beside the page, each shown before its first table."""
     parts, shown = [*(f"- {note}" for note in told), "", goals_table(figures)], set[str]()
@@ -53,7 +70,7 @@ def text(figures: Figures, told: Sequence[str], pictures: Sequence[str] = ()) ->
     return "\n".join(parts)
 
 
-def plain(figures: Figures, measured: Mapping[Figure, Mapping[str, Sequence[float]]]) -> list[dict[str, Any]]:
+def plain(figures: Figures, measured: Measured) -> list[dict[str, Any]]:
     """For JSON, and for who draws."""
     return [
         {
@@ -61,6 +78,7 @@ def plain(figures: Figures, measured: Mapping[Figure, Mapping[str, Sequence[floa
             "unit": figure.unit,
             "picture": figure.picture,
             "limits": list(limits(figure, rows)),
+            "ours": sorted({FAREBOX, *(goal.row for goal in figure.goals)}),
             "rows": {name: asdict(row) | {"values": measured[figure][name]} for name, row in rows.items()},
         }
         for figure, rows in figures.items()
