@@ -5,6 +5,7 @@ Nothing is installed into the system. What cannot be had is None.
 
 import hashlib
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,9 @@ INSTALL_TIMEOUT_S = 900.0
 
 
 def contender(name: str) -> str | None:
+    """Its program: on PATH, or among Debian's servers, or got."""
+    if found := shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"):
+        return found
     return debian(name) if name == "nginx" else program(name, name)
 
 

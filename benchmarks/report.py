@@ -66,7 +66,7 @@ def text(figures: Figures, told: Sequence[str], pictures: Sequence[str] = ()) ->
         if figure.picture in pictures and figure.picture not in shown:
             parts.append(f"![{figure.picture}](performance/{figure.picture}.png)\n")
             shown.add(figure.picture)
-        parts.append(table(f"{figure.title} ({figure.unit})", rows, figure.base))
+        parts.append(table(f"{figure.title} ({figure.unit})", rows, figure.base, figure.adds))
     return "\n".join(parts)
 
 
