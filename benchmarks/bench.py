@@ -68,7 +68,7 @@ async def run(
 ) -> tuple[Measured, list[str]]:  # fmt: skip
     """The values, and what was noted meanwhile."""
     async with stack.ground(where) as ground:
-        stage = Stage(ground, size, wrk, descriptors())
+        stage = Stage(ground, size, wrk or None, descriptors())
         return await Run(stage, chosen, found).whole(measurements), stage.notes
 
 
@@ -80,7 +80,7 @@ async def run(
 @click.option("--nginx", help="An nginx program.")
 @click.option("--envoy", help="An Envoy program.")
 @click.option("--litellm", help="A LiteLLM program.")
-@click.option("--wrk", default=shutil.which("wrk"), help="Makes the load of plain requests; our own does otherwise.")
+@click.option("--wrk", default=shutil.which("wrk"), help='Makes the load of plain requests; with "" our own does.')
 @click.option("--json", "json_path", type=click.Path(path_type=Path), default=Path("benchmark.json"))
 @click.option("--page", type=click.Path(path_type=Path), help="A page with markers that the tables are written into.")
 def main(
