@@ -21,7 +21,6 @@ from benchmarks.values import summary, table
 DRAW_TIMEOUT_S = 120.0
 # What load and upstream must manage of what the fastest contender does, or they are what was measured.
 ROOM = 1.5
-BOOKS = "books: the audit held after each run of Farebox, and tokens billed were tokens emitted"
 CPU = "CPU and memory are the server's own, in Farebox's case the proxy's: not the ledger's, Postgres's and Valkey's"
 
 Figures = Mapping[Figure, Rows]
@@ -40,7 +39,6 @@ def notes(size: Size, where: Plan, wrk: str | None, missing: Sequence[str]) -> l
         f"Python {sys.version.split()[0]}, built {optimised} --enable-optimizations",
         f"plain requests are made by {'wrk' if wrk else 'our generator'}, all else by our generator",
         CPU,
-        BOOKS,
         *(f"{name}: left out, it could not be had (--{name} PROGRAM)" for name in missing),
     ]
 

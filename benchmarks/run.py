@@ -19,6 +19,7 @@ NAMES = (FAREBOX, *OURS, *OTHERS)
 SLOW_REPEATS = 2
 # Of a contender that is not ours: it does not start, does not answer, or answers wrongly. The others go on.
 FAILURES = (OSError, RuntimeError, TimeoutError)
+BOOKS = "books: the audit held after each run of Farebox, and tokens billed were tokens emitted"
 
 Measured = dict[Figure, defaultdict[str, list[float]]]  # figure -> row -> one value a repeat
 
@@ -87,3 +88,4 @@ class Run:
             return
         async with stack.farebox(on) as running:
             yield {FAREBOX: partial(stack.audited_proxy, on, running), **others}
+        self.stage.note(BOOKS)
