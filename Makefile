@@ -22,7 +22,7 @@ quick: install-dev  ## unit and shape tests
 chaos: install-dev  ## the long run of the rig; ARGS="--schedules 300 --rigs 2 --seed 1"
 	$(BIN)/python -m tests.support.chaos $(ARGS)
 
-bench: install-dev  ## how fast it is, beside others; ARGS="--quick" for a minute
+bench: install-dev  ## how fast it is, beside others; ARGS="--quick" for a few minutes
 	$(BIN)/python -m benchmarks.bench --page docs/PERFORMANCE.md $(ARGS)
 
 check: install-dev  ## lint, types, shape
@@ -33,10 +33,13 @@ check: install-dev  ## lint, types, shape
 	$(BIN)/pytest -q tests/shape
 
 # Hashes, and no download addresses: a lock is the same wherever packages come from.
-LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header -q
+COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q
+LOCK := $(COMPILE) pyproject.toml
+COMPARED := $(wildcard benchmarks/contenders/*.in)
 lock:  ## pin all dependencies anew; needs uv
 	$(LOCK) --extra embedded --extra build -o requirements.lock
 	$(LOCK) --extra embedded --extra build --extra huggingface --extra dev -o requirements-dev.lock
+	for in in $(COMPARED); do $(COMPILE) --no-annotate $$in -o $${in%.in}.lock || exit; done
 
 clean:  ## forget the virtual environment and all caches; data under .farebox stays
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .bench

@@ -13,6 +13,7 @@ import os
 import resource
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -67,22 +68,24 @@ async def run(
 ) -> tuple[Measured, list[str]]:  # fmt: skip
     """The values, and what was noted meanwhile."""
     async with stack.ground(where) as ground:
-        stage = Stage(ground, size, wrk, descriptors())
+        stage = Stage(ground, size, wrk or None, descriptors())
         return await Run(stage, chosen, found).whole(measurements), stage.notes
 
 
 @click.command(help=__doc__)
 @click.option("--quick", is_flag=True, help="A few minutes: shows that it works, its numbers mean little.")
+@click.option("--repeats", type=click.IntRange(min=1), help=f"How often; {FULL.repeats}, {QUICK.repeats} if quick.")
 @click.option("--only", type=Names([*FIGURES]), help=f"Of: {', '.join(FIGURES)}.")
 @click.option("--contender", type=Names(NAMES), help=f"Of: {', '.join(NAMES)}.")
-@click.option("--nginx", default=shutil.which("nginx"), help="An nginx program.")
-@click.option("--envoy", default=shutil.which("envoy"), help="An Envoy program.")
-@click.option("--litellm", default=shutil.which("litellm"), help="A LiteLLM program.")
-@click.option("--wrk", default=shutil.which("wrk"), help="Makes the load of plain requests; our own does otherwise.")
+@click.option("--nginx", help="An nginx program.")
+@click.option("--envoy", help="An Envoy program.")
+@click.option("--litellm", help="A LiteLLM program.")
+@click.option("--wrk", default=shutil.which("wrk"), help='Makes the load of plain requests; with "" our own does.')
 @click.option("--json", "json_path", type=click.Path(path_type=Path), default=Path("benchmark.json"))
 @click.option("--page", type=click.Path(path_type=Path), help="A page with markers that the tables are written into.")
 def main(
     quick: bool,
+    repeats: int | None,
     only: list[str] | None,
     contender: list[str] | None,
     wrk: str | None,
@@ -90,13 +93,15 @@ def main(
     page: Path | None,
     **given: str | None,
 ) -> None:
-    size, where, chosen = QUICK if quick else FULL, plan(sorted(os.sched_getaffinity(0))), contender or NAMES
+    size = QUICK if quick else FULL
+    size = replace(size, repeats=repeats or size.repeats)
+    where, chosen = plan(sorted(os.sched_getaffinity(0))), contender or NAMES
     found = programs(given, chosen)
     measurements = [FIGURES[name] for name in only or FIGURES]
     measured, noted = asyncio.run(run(size, where, wrk, measurements, chosen, found))
     figures = report.summaries(measured)
     missing = [name for name in OTHERS if name in chosen and name not in found]
-    notes = report.notes(size, where, wrk, missing) + noted
+    notes = report.notes(size, where, wrk, missing) + noted + report.proofs(figures)
     json_path.write_text(json.dumps({"notes": notes, "figures": report.plain(figures, measured)}, indent=2))
     click.echo(report.text(figures, notes))
     if page:

@@ -5,6 +5,7 @@ Nothing is installed into the system. What cannot be had is None.
 
 import hashlib
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,9 @@ INSTALL_TIMEOUT_S = 900.0
 
 
 def contender(name: str) -> str | None:
+    """Its program: on PATH, or among Debian's servers, or got."""
+    if found := shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"):
+        return found
     return debian(name) if name == "nginx" else program(name, name)
 
 
@@ -52,13 +56,13 @@ def debian(name: str, folder: Path = FOLDER) -> str | None:
     """The program of that name in Debian's package of that name, which is unpacked if need be."""
     home = folder / name
     unpacked = home / "usr" / "sbin" / name
-    if not unpacked.exists():
-        home.mkdir(parents=True, exist_ok=True)
-        if not shutil.which("apt-get") or not _succeeds(["apt-get", "-qq", "download", name], cwd=home):
-            return None
-        for package in home.glob(f"{name}_*.deb"):
-            _succeeds(["dpkg", "-x", str(package), str(home)])
-    return str(unpacked) if unpacked.exists() and _succeeds([str(unpacked), "-v"]) else None
+    if unpacked.exists():
+        return str(unpacked)
+    home.mkdir(parents=True, exist_ok=True)
+    if not shutil.which("apt-get") or not _succeeds(["apt-get", "-qq", "download", name], cwd=home):
+        return None
+    unpacks = all(_succeeds(["dpkg", "-x", str(package), str(home)]) for package in home.glob(f"{name}_*.deb"))
+    return str(unpacked) if unpacks and _succeeds([str(unpacked), "-v"]) else None
 
 
 def _succeeds(argv: list[str], cwd: Path | None = None) -> bool:

@@ -47,7 +47,8 @@ def difference(than: str, must: float, aim: float | None, row: str = FAREBOX) ->
 
 @dataclass(frozen=True, eq=False)
 class Figure:
-    """`base`: the row that its table divides by. Figures with the same `picture` are drawn in one; "" is not drawn."""
+    """`base`: the row that its table divides by, or if it `adds`, takes off. Figures with the same `picture` are drawn
+    in one; "" is not drawn."""
 
     title: str
     unit: str
@@ -55,6 +56,7 @@ class Figure:
     base: str = BARE
     goals: tuple[Goal, ...] = ()
     more_is_better: bool = False
+    adds: bool = False
 
 
 Values = Mapping[Figure, Mapping[str, float]]

@@ -6,6 +6,7 @@ python -m benchmarks.load URL KEY '{"kind": "first", "connections": 64, "rate": 
 """
 
 import asyncio
+import gc
 import json
 import sys
 from collections import deque
@@ -158,4 +159,5 @@ async def main(url: str, keys: Sequence[str], asked: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    gc.disable()  # its pauses would be measured as the server's
     uvloop.run(main(sys.argv[1], sys.argv[2].split(","), json.loads(sys.argv[3])))

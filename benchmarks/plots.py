@@ -3,7 +3,8 @@
 PYTHON_WITH_MATPLOTLIB benchmarks/plots.py JSON FOLDER
 
 A bar is the median; the line at its end goes from the lowest to the highest repeat; a dashed line is what must be
-reached. It runs in an environment of its own, so it knows the JSON and nothing else of ours.
+reached. A bar of others that is far longer than the rest is cut off, and that is drawn. This runs in an environment of
+its own, so it knows the JSON and nothing else of ours.
 """
 
 import json
@@ -13,13 +14,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-OURS = ("Farebox", "one writer")
 OURS_COLOUR, OTHERS_COLOUR, TEXT_COLOUR, LIMIT_COLOUR = "#0b6e99", "#bcc5cc", "#333333", "#c0392b"
+HEIGHT = 0.66
 INCHES_WIDE, INCHES_PER_BAR, INCHES_OF_PANEL = 8.0, 0.34, 0.95
-# Where one bar is so many times another, the short ones would not be seen: their axis is logarithmic.
-LOGARITHMIC_FROM = 50
+# A bar so many times the next longest is cut off: beside it the others would not be seen.
+CUT_FROM = 4
 # Room for the values to the right of the bars.
-MARGIN, LOGARITHMIC_MARGIN = 1.18, 2.5
+MARGIN = 1.18
 
 Figure = Mapping[str, Any]
 
@@ -31,8 +32,12 @@ def groups(figures: Sequence[Figure]) -> dict[str, list[Figure]]:
     return {name: list(found) for name, found in groupby(ordered, key=lambda figure: str(figure["picture"]))}
 
 
-def is_logarithmic(values: Sequence[float]) -> bool:
-    return min(values) > 0 and max(values) / min(values) >= LOGARITHMIC_FROM
+def end(values: Sequence[float]) -> float:
+    """The longest bar that is drawn whole."""
+    longest_first = sorted(values, reverse=True)
+    while len(longest_first) > 1 and longest_first[0] > CUT_FROM * longest_first[1] > 0:
+        longest_first.pop(0)
+    return longest_first[0]
 
 
 def label(value: float) -> str:
@@ -52,19 +57,20 @@ def strictest(figure: Figure) -> Mapping[str, Any] | None:
 
 def panel(axes: Any, figure: Figure) -> None:
     rows, limit = figure["rows"], strictest(figure)
-    medians = [row["median"] for row in rows.values()]
-    below = [row["median"] - row["lowest"] for row in rows.values()]
-    above = [row["highest"] - row["median"] for row in rows.values()]
-    colours = [OURS_COLOUR if name in OURS else OTHERS_COLOUR for name in rows]
-    spread = {"ecolor": TEXT_COLOUR, "elinewidth": 1, "capsize": 2.5}
-    axes.barh(list(rows), medians, xerr=[below, above], color=colours, height=0.66, error_kw=spread, zorder=2)
-    for place, row in enumerate(rows.values()):
-        axes.annotate(
-            label(row["median"]), (row["highest"], place), (5, 0), textcoords="offset points", va="center",
-            fontsize=9, color=TEXT_COLOUR, bbox={"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none"}, zorder=4,
-        )  # fmt: skip
-    reach(axes, [row["highest"] for row in rows.values()] + ([limit["value"]] if limit else []), medians)
+    ours = [row["median"] for name, row in rows.items() if name in figure["ours"]]
+    whole = max([end([row["median"] for row in rows.values()]), *ours])
+    limits = [limit["value"]] if limit else []
+    width = MARGIN * max([*limits, *(row["highest"] for row in rows.values() if row["median"] <= whole)])
+    for place, (name, row) in enumerate(rows.items()):
+        colour = OURS_COLOUR if name in figure["ours"] else OTHERS_COLOUR
+        if row["median"] > whole:
+            cut_bar(axes, place, row, colour, width)
+        else:
+            bar(axes, place, row, colour)
+    axes.set_xlim(0, width)
+    axes.set_yticks(range(len(rows)), list(rows))
     axes.invert_yaxis()
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0, labelsize=9.5, labelcolor=TEXT_COLOUR)
     axes.tick_params(axis="x", labelsize=8.5, labelcolor=TEXT_COLOUR)
@@ -74,15 +80,28 @@ def panel(axes: Any, figure: Figure) -> None:
         axes.set_title(limit["label"], loc="right", fontsize=9, color=LIMIT_COLOUR)
 
 
-def reach(axes: Any, shown: Sequence[float], medians: Sequence[float]) -> None:
-    """Sets the kind and the ends of the axis of values."""
-    if is_logarithmic(medians):
-        axes.set_xscale("log")
-        axes.set_xlim(min(medians) / 2, max(shown) * LOGARITHMIC_MARGIN)
-        axes.set_xlabel("log scale", loc="right", fontsize=8, color=TEXT_COLOUR)
-    else:
-        axes.set_xlim(min(0.0, *medians), max(shown) * MARGIN)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+def bar(axes: Any, place: int, row: Mapping[str, float], colour: str) -> None:
+    spread = [[row["median"] - row["lowest"]], [row["highest"] - row["median"]]]
+    style = {"ecolor": TEXT_COLOUR, "elinewidth": 1, "capsize": 2.5}
+    axes.barh(place, row["median"], xerr=spread, color=colour, height=HEIGHT, error_kw=style, zorder=2)
+    axes.annotate(
+        label(row["median"]), (row["highest"], place), (6, 0), textcoords="offset points", va="center", fontsize=9,
+        color=TEXT_COLOUR, bbox={"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none"}, zorder=4,
+    )  # fmt: skip
+
+
+def cut_bar(axes: Any, place: int, row: Mapping[str, float], colour: str, width: float) -> None:
+    """Over the whole width, with a gap in it and its value inside."""
+    axes.barh(place, width, color=colour, height=HEIGHT, zorder=2)
+    gap = [0.955 * width, 0.965 * width]
+    axes.fill_betweenx(
+        [place - HEIGHT / 2, place + HEIGHT / 2], [gap[0], gap[0] + 0.01 * width], [gap[1], gap[1] + 0.01 * width],
+        color="white", zorder=3,
+    )  # fmt: skip
+    axes.annotate(
+        f"{label(row['median'])}, cut off", (gap[0], place), (-6, 0), textcoords="offset points", va="center",
+        ha="right", fontsize=9, color=TEXT_COLOUR, zorder=4,
+    )  # fmt: skip
 
 
 def draw(figures: Sequence[Figure], path: Path) -> None:

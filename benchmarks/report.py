@@ -12,20 +12,22 @@ from typing import Any
 
 from benchmarks import environments
 from benchmarks.affinity import Plan
-from benchmarks.figure import By, Figure
+from benchmarks.figure import DIRECT, FAREBOX, By, Figure
 from benchmarks.goals import Rows, goals_table, limit
 from benchmarks.plots import groups
 from benchmarks.stage import Size
 from benchmarks.values import summary, table
 
 DRAW_TIMEOUT_S = 120.0
-BOOKS = "books: the audit held after each run of Farebox, and tokens billed were tokens emitted"
+# What load and upstream must manage of what the fastest contender does, or they are what was measured.
+ROOM = 1.5
 CPU = "CPU and memory are the server's own, in Farebox's case the proxy's: not the ledger's, Postgres's and Valkey's"
 
 Figures = Mapping[Figure, Rows]
+Measured = Mapping[Figure, Mapping[str, Sequence[float]]]
 
 
-def summaries(measured: Mapping[Figure, Mapping[str, Sequence[float]]]) -> Figures:
+def summaries(measured: Measured) -> Figures:
     return {figure: {name: summary(values) for name, values in rows.items()} for figure, rows in measured.items()}
 
 
@@ -37,9 +39,22 @@ def notes(size: Size, where: Plan, wrk: str | None, missing: Sequence[str]) -> l
         f"Python {sys.version.split()[0]}, built {optimised} --enable-optimizations",
         f"plain requests are made by {'wrk' if wrk else 'our generator'}, all else by our generator",
         CPU,
-        BOOKS,
         *(f"{name}: left out, it could not be had (--{name} PROGRAM)" for name in missing),
     ]
+
+
+def proofs(figures: Figures) -> list[str]:
+    """How much more load and upstream manage with nothing between them than with the fastest contender."""
+    told = []
+    for figure, rows in figures.items():
+        others = {name: row.median for name, row in rows.items() if name != DIRECT}
+        if not figure.more_is_better or DIRECT not in rows or not others:
+            continue
+        fastest = max(others, key=others.__getitem__)
+        room = rows[DIRECT].median / others[fastest]
+        enough = "enough" if room >= ROOM else f"less than {ROOM}, so load and upstream held the fastest back"
+        told.append(f"{figure.title}: direct is {room:.1f} times the fastest ({fastest}): {enough}")
+    return told
 
 
 def text(figures: Figures, told: Sequence[str], pictures: Sequence[str] = ()) -> str:
@@ -49,11 +64,11 @@ def text(figures: Figures, told: Sequence[str], pictures: Sequence[str] = ()) ->
         if figure.picture in pictures and figure.picture not in shown:
             parts.append(f"![{figure.picture}](performance/{figure.picture}.png)\n")
             shown.add(figure.picture)
-        parts.append(table(f"{figure.title} ({figure.unit})", rows, figure.base))
+        parts.append(table(f"{figure.title} ({figure.unit})", rows, figure.base, figure.adds))
     return "\n".join(parts)
 
 
-def plain(figures: Figures, measured: Mapping[Figure, Mapping[str, Sequence[float]]]) -> list[dict[str, Any]]:
+def plain(figures: Figures, measured: Measured) -> list[dict[str, Any]]:
     """For JSON, and for who draws."""
     return [
         {
@@ -61,6 +76,7 @@ def plain(figures: Figures, measured: Mapping[Figure, Mapping[str, Sequence[floa
             "unit": figure.unit,
             "picture": figure.picture,
             "limits": list(limits(figure, rows)),
+            "ours": sorted({FAREBOX, *(goal.row for goal in figure.goals)}),
             "rows": {name: asdict(row) | {"values": measured[figure][name]} for name, row in rows.items()},
         }
         for figure, rows in figures.items()

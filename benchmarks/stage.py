@@ -17,6 +17,8 @@ __all__ = ["FULL", "QUICK", "Contender", "Size", "Stage"]
 
 # How long what is on its way may take to come back when wrk has stopped asking.
 DRAIN_S, SLOW_DRAIN_S = 1, 3
+# A slow server is asked for so many times longer, or there would be too few answers to count.
+SLOW_TIMES = 3
 CONNECTIONS = 64
 ANSWER_TIMEOUT_S = 20
 # Of each open stream: in the server its two ends, and some for all else.
@@ -85,9 +87,10 @@ class Stage:
 
     async def unary(self, at: Contender) -> dict[str, float]:
         """Plain requests, as many as are answered: `requests`, and `per_s` while they were asked."""
+        seconds = self.size.seconds * (SLOW_TIMES if at.slow else 1)
         if self.wrk is None:
-            return await self.load(at, kind="unary", connections=CONNECTIONS, seconds=self.size.seconds)
-        path, seconds = self.ground.folder / "body.json", self.size.seconds
+            return await self.load(at, kind="unary", connections=CONNECTIONS, seconds=seconds)
+        path = self.ground.folder / "body.json"
         path.write_bytes(body(max_tokens=20))
         lasts = seconds + (SLOW_DRAIN_S if at.slow else DRAIN_S)
         options = ["-t1", f"-c{CONNECTIONS}", f"-d{lasts}s", "--timeout", f"{ANSWER_TIMEOUT_S}s"]

@@ -34,14 +34,21 @@ def ratio(value: float, base: float) -> float | None:
     return value / base if base else None
 
 
-def table(title: str, rows: Mapping[str, Summary], base: str) -> str:
-    """Markdown; the last column is each median against that of `base`, where it was measured."""
-    lines = [f"### {title}", "", f"| | median | lowest | highest | ÷ {base} |", "|---|---:|---:|---:|---:|"]
+def table(title: str, rows: Mapping[str, Summary], base: str, adds: bool = False) -> str:
+    """Markdown; the last column is each median divided by that of `base`, or what it `adds` to it."""
+    sign = "−" if adds else "÷"  # noqa: RUF001 -- a minus sign
+    lines = [f"### {title}", "", f"| | median | lowest | highest | {sign} {base} |", "|---|---:|---:|---:|---:|"]
     for name, row in rows.items():
-        against = ratio(row.median, rows[base].median) if base in rows else None
-        shown = "" if against is None else f"{against:.2f}"
+        shown = against(row.median, rows[base].median, adds) if base in rows else ""
         lines.append(f"| {name} | {digits(row.median)} | {digits(row.lowest)} | {digits(row.highest)} | {shown} |")
     return "\n".join(lines) + "\n"
+
+
+def against(value: float, base: float, adds: bool) -> str:
+    if adds:
+        return digits(value - base)
+    divided = ratio(value, base)
+    return "" if divided is None else f"{divided:.2f}"
 
 
 def digits(value: float) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from benchmarks.plots import groups, is_logarithmic, label, strictest
+from benchmarks.plots import end, groups, label, strictest
 
 
 def drawn(title: str, picture: str) -> dict[str, Any]:
@@ -21,10 +21,12 @@ def test_a_label_has_three_digits_that_count() -> None:
     assert [label(value) for value in (0.04567, 1.234, 98.76, 12_345.6)] == ["0.0457", "1.23", "98.8", "12,346"]
 
 
-def test_bars_that_would_not_be_seen_beside_others_get_a_logarithmic_axis() -> None:
-    assert is_logarithmic([1.0, 50.0])
-    assert not is_logarithmic([1.0, 49.0])
-    assert not is_logarithmic([0.0, 50.0])
+def test_bars_beside_which_the_others_would_not_be_seen_are_cut_off() -> None:
+    assert end([2_270.0, 19.8, 14.8]) == 19.8
+    assert end([90_000.0, 2_270.0, 19.8, 14.8]) == 19.8
+    assert end([138_000.0, 40_000.0, 0.0]) == 138_000.0
+    assert end([5.0]) == 5.0
+    assert end([5.0, 0.0]) == 5.0
 
 
 def test_the_limit_that_is_hardest_to_keep_is_drawn() -> None:

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from benchmarks import report
 from benchmarks.affinity import plan
 from benchmarks.figure import BARE, DIRECT, FAREBOX, Figure, Goal, difference, ratio
@@ -28,13 +30,22 @@ def test_the_notes_name_the_cores_and_what_is_missing() -> None:
     told = report.notes(QUICK, plan([0, 1, 2, 3]), None, ["envoy"])
     assert any("server on 0; upstream on 1; load on 2; stores on 3" in note for note in told)
     assert any(note.startswith("envoy: left out") for note in told)
-    assert report.BOOKS in told
     assert told[0].startswith("quick") and not report.notes(FULL, plan([0]), None, [])[0].startswith("quick")
+
+
+@pytest.mark.parametrize(
+    ("direct", "told"), [(3.0, "direct is 1.5 times the fastest (Farebox): enough"), (2.9, "held")]
+)
+def test_it_is_told_whether_the_load_was_faster_than_what_it_measured(direct: float, told: str) -> None:
+    (proof,) = report.proofs(report.summaries({SPEED: {**MEASURED[SPEED], DIRECT: [direct]}, WAIT: MEASURED[WAIT]}))
+    assert told in proof
+    assert report.proofs(report.summaries(MEASURED)) == []
 
 
 def test_json_has_every_value_and_what_must_be_reached_of_what_was_measured() -> None:
     speed, wait = json.loads(json.dumps(report.plain(report.summaries(MEASURED), MEASURED)))
     assert speed["rows"][FAREBOX] == {"median": 2.0, "lowest": 1.0, "highest": 3.0, "values": [3.0, 1.0]}
+    assert speed["ours"] == [FAREBOX]
     assert speed["limits"] == [{"label": f"must be ≥ 1.5 × {BARE}", "value": 3.0}]  # noqa: RUF001
     assert wait["limits"] == [
         {"label": "must be ≤ direct + 2 ms", "value": 6.0},
