@@ -30,11 +30,16 @@ class KeyChecks:
         self._waiting: Counter[str] = Counter()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="bcrypt", initializer=_step_back)
 
-    async def matches(self, key: str, row: KeyRow) -> bool:
+    def must_have_room(self, prefix: str) -> None:
         """Raises Overloaded where too many wait already, in all or with this prefix."""
         waiting = self._waiting
-        if waiting.total() >= _WAITING or waiting[row.key_prefix] >= _WAITING_PER_PREFIX:
+        if waiting and (waiting.total() >= _WAITING or waiting[prefix] >= _WAITING_PER_PREFIX):
             raise Overloaded("bcrypt")
+
+    async def matches(self, key: str, row: KeyRow) -> bool:
+        """Raises as `must_have_room`."""
+        self.must_have_room(row.key_prefix)
+        waiting = self._waiting
         waiting[row.key_prefix] += 1
         try:
             loop = asyncio.get_running_loop()

@@ -4,7 +4,20 @@ Memory is first: what plain requests have used and left would hide what open str
 """
 
 from benchmarks.figure import Measurement
-from benchmarks.figures import chunks, first_token, gap, ledger, memory, prompt_1mib, unary
+from benchmarks.figures import (
+    chunks,
+    first_token,
+    first_use,
+    gap,
+    ledger,
+    many_wallets,
+    memory,
+    prompt_1mib,
+    start,
+    unary,
+    workers,
+    wrong_keys,
+)
 
 MEASUREMENTS: tuple[Measurement, ...] = (
     memory.MEASUREMENT,
@@ -14,4 +27,9 @@ MEASUREMENTS: tuple[Measurement, ...] = (
     first_token.MEASUREMENT,
     prompt_1mib.MEASUREMENT,
     ledger.MEASUREMENT,
+    start.MEASUREMENT,
+    first_use.MEASUREMENT,
+    wrong_keys.MEASUREMENT,
+    workers.MEASUREMENT,
+    many_wallets.MEASUREMENT,
 )
