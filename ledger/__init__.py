@@ -5,6 +5,7 @@
     errors         what the ledger refuses
     redis_schema   the names of the keys and fields in Redis that money is kept under
     writer         Redis Stream -> batch -> one transaction -> acknowledge
+    lanes          parts of a batch, posted beside each other while others are read and acknowledged
     stream         the Redis Stream, read as one of a group
     posting        a batch of entries -> usage rows, transactions and debits, each request once
     corrections    what was recovered and is truly settled after all

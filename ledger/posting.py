@@ -23,7 +23,6 @@ import asyncpg
 import orjson
 import structlog
 
-from ledger import rows
 from ledger.corrections import CORRECT_USAGE, without_superseded
 from ledger.dead_letters import payload_of
 from ledger.entries import RECOVERED, SettledEntry, WalletState
@@ -49,7 +48,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # An id can say a later time than a datetime can: the last millisecond of 9999.
 LAST_MS = 253_402_300_799_999
 _QUERIES = load_queries("ledger", "sql/posting.sql")
-_WALLETS = load_queries("ledger", "sql/wallets.sql")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +112,13 @@ async def post_in_transaction(
     Nobody is told of the changed balances: whoever commits brings them to Redis.
     """
     wallet_ids = list({settled.entry.wallet_id for settled in entries})
+    await connection.execute(_QUERIES["begin_posting"])
     locked = {row["id"] for row in await connection.fetch(_QUERIES["lock_wallets"], wallet_ids)}
     on_step("begun")
     payable = [settled for settled in entries if settled.entry.wallet_id in locked]
     posted, corrected = await _post_payable(connection, payable) if payable else (0, 0)
-    states = await connection.fetch(_WALLETS["wallet_states"], list(locked))
-    wallets = tuple(map(rows.wallet_state, states))
+    states = await connection.fetch(_QUERIES["states_after"], list(locked))
+    wallets = tuple(WalletState(*row) for row in states)
     outcome = PostOutcome(wallets, posted, len(payable) - posted - corrected, corrected=corrected)
     return outcome, [settled for settled in entries if settled.entry.wallet_id not in locked]
 
@@ -159,6 +158,8 @@ async def touch_keys(pool: Pool, entries: Iterable[SettledEntry]) -> None:
 
 def storable(text: str) -> str:
     """Postgres holds neither NUL nor half a surrogate pair. A client must not escape its bill by sending one."""
+    if text.isascii() and "\x00" not in text:  # as nearly always
+        return text
     return text.replace("\x00", "\ufffd").encode(errors="replace").decode()
 
 
@@ -183,6 +184,8 @@ def _row(settled: SettledEntry) -> tuple[Any, ...]:
 
 
 def _metadata_json(metadata: dict[str, Any]) -> str:
+    if not metadata:
+        return "{}"
     text = orjson.dumps(metadata).decode()
     if "\\u0000" in text:  # valid JSON that jsonb refuses: kept as a string, in which the escape is only text
         return orjson.dumps({"unstorable": text}).decode()

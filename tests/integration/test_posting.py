@@ -15,8 +15,9 @@ from ledger.errors import InsufficientFunds, InvalidAmount, WalletNotFound
 from ledger.money import MAX_NANOS, from_decimal
 from ledger.postgres import Store
 from runtime.clock import wall_ms
-from runtime.ids import new_request_id
+from runtime.ids import new_request_id, time_of_ms
 from runtime.postgres import create_pool
+from runtime.sql import load_queries
 from tests.support.ledger import USD, funded_wallet, settled
 
 
@@ -50,6 +51,8 @@ async def test_a_request_becomes_a_usage_row_a_transaction_and_a_debit(store: St
     assert (row["metadata"], row["error_message"]) == ('{"client": "x"}', "cut")
     line = await store.pool.fetchrow("SELECT * FROM ai_transactions WHERE request_id = $1", entry.entry.request_id)
     assert line is not None
+    assert (line["id"].version, time_of_ms(line["id"])) == (7, time_of_ms(entry.entry.request_id))
+    assert line["id"] != entry.entry.request_id
     assert (line["seq"], line["type"], line["description"]) == (2, "usage", "usage: tiny")
     assert (from_decimal(line["amount"]), from_decimal(line["balance_after"])) == (-1_234_567_891, 8_765_432_109)
 
@@ -305,3 +308,19 @@ async def test_a_key_is_noted_as_used_once_a_minute_and_never_waits(store: Store
     assert (await store.pool.fetchval("SELECT extract(year FROM last_used_at)::int FROM ai_api_keys")) in (9999, 10000)
     (key,) = await store.keys_by_prefix(["pre", "other"])
     assert (key.key_id, key.wallet_id, key.key_hash) == (key_id, wallet.wallet_id, "h")
+
+
+async def test_no_plan_reads_a_table_in_full_however_small_it_was_when_the_plan_was_made(store: Store) -> None:
+    """A plan that is kept may be as old as the first batch after the installation."""
+    queries = load_queries("ledger", "sql/posting.sql")
+    async with store.pool.acquire() as connection, connection.transaction():
+        await connection.execute(queries["begin_posting"])
+        await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        for name, count in {"lock_wallets": 1, "states_after": 1, "post_usage": 23}.items():
+            await connection.execute(f"PREPARE {name} AS {queries[name]}")
+            plan = await connection.fetch(f"EXPLAIN EXECUTE {name} ({', '.join(['NULL'] * count)})")
+            steps = "\n".join(row[0] for row in plan)
+            assert "ai_wallets" in steps
+            assert "Seq Scan" not in steps
+            # each request is looked up by itself: a join may read the whole index
+            assert ("SubPlan" in steps) is (name == "post_usage")

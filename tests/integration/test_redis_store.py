@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from ledger.entries import WalletState
-from ledger.redis_schema import LEDGER_GROUP, usage_stream
+from ledger.money import MAX_NANOS
+from ledger.redis_schema import LEDGER_GROUP, usage_stream, wallet_key
 from ledger.redis_store import Acknowledgement, RedisStore
 from runtime.lua import load_script
 from tests.support.ledger import cache_wallet, cached_wallet, left_on_stream, settle, settled
@@ -70,6 +71,13 @@ async def test_what_is_unposted_never_goes_below_zero(redis: Redis) -> None:
     await cache_wallet(redis, WALLET)
     await RedisStore(redis).acknowledge(0, events, [])
     assert (await cached_wallet(redis, WALLET))["unposted"] == 0
+
+
+async def test_charges_that_are_more_together_than_a_double_holds_come_off_exactly(redis: Redis) -> None:
+    events = await delivered(redis, *[MAX_NANOS - 1] * 3, 7)
+    await redis.hincrby(wallet_key(0, WALLET.wallet_id), "unposted", 5)
+    assert await RedisStore(redis).acknowledge(0, events, []) == 4
+    assert (await cached_wallet(redis, WALLET))["unposted"] == 5
 
 
 async def test_an_unreadable_event_is_acknowledged_without_a_wallet(redis: Redis) -> None:
