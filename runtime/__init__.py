@@ -1,6 +1,7 @@
 """What all rooms stand on; imports nothing of ours.
 
 config      one file and the environment -> one frozen value, or every mistake at once
+yaml_file, secret_files  what it is read from
 mail_address  what we take for one
 clock, ids  time and request ids, passed in as arguments so that tests can choose them
 addresses   IP addresses and networks, as they are meant

@@ -6,6 +6,7 @@
     notices   webhooks and mails about events
     upstream  the LLM servers
     metering  holds, tokenizers
+    outline   which settings a section has, and which of them are secrets
 
 Sections are frozen; secrets are `SecretStr`, which prints as stars.
 """
@@ -14,7 +15,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from runtime.settings.accounts import Identity, KeyPolicy, Keys, Stripe
+from runtime.settings.accounts import AutoTopup, Identity, KeyPolicy, Keys, Stripe
 from runtime.settings.fields import Section
 from runtime.settings.metering import Holds, Tokenizers
 from runtime.settings.notices import Notices, Smtp, WebhookEndpoint
@@ -25,6 +26,7 @@ __all__ = [
     "AccountsConfig",
     "AdminListen",
     "AuditConfig",
+    "AutoTopup",
     "Config",
     "Database",
     "DatabaseConfig",
