@@ -20,6 +20,7 @@
     http/         the leg to the client
     upstream/     the leg to the LLM server
     gateway_api, account_api   the routes of programs and of people, wired
+    surface       what is served with one configuration, exchanged for another while requests run
     app, workers  the composition root; several processes on one port
     starting      ports, signals, the error of a start: for those who only start others
     listeners     one port for all, or another for administrators

@@ -8,14 +8,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import structlog
 
 from accounts.prices import read_sheet
-from proxy.account_api import open_account_api
 from proxy.backends import in_short, open_backends
 from proxy.drain import Drain
 from proxy.gateway_api import RouteTable, open_gateway
 from proxy.health import Health
-from proxy.listeners import listen
 from proxy.prices import PriceBook, price_listener
 from proxy.starting import StartError
+from proxy.surface import Base, Surface
 from runtime.postgres import Pool
 from runtime.settings import Config
 from runtime.tasks import TaskSet
@@ -24,8 +23,8 @@ log = structlog.get_logger("farebox.app")
 
 
 @asynccontextmanager
-async def serving(config: Config, *, reuse_port: bool = False) -> AsyncIterator[str]:
-    """A serving process, ready when entered; yields its address. On leaving: drained, settled, closed."""
+async def serving(config: Config, *, reuse_port: bool = False) -> AsyncIterator[Surface]:
+    """A serving process, ready when entered; yields what it serves. On leaving: drained, settled, closed."""
     async with AsyncExitStack() as stack:
         backends = await stack.enter_async_context(open_backends(config, "farebox-proxy"))
         tasks = TaskSet()
@@ -35,14 +34,13 @@ async def serving(config: Config, *, reuse_port: bool = False) -> AsyncIterator[
         listener = price_listener(config.database.url.get_secret_value(), prices)
         tasks.spawn(listener.run(asyncio.Event()), name="price-listener")
         drain = Drain()
-        health = Health(backends.redis, prices, drain)
-        table = health_table(health) | await open_gateway(stack, config, backends, prices, drain)
-        accounts = await open_account_api(stack, config, backends)
-        admin_table = accounts.admin | health_table(health)
-        address = await listen(stack, config.listen, table | accounts.public, admin_table, drain, reuse_port=reuse_port)
+        health = health_table(Health(backends.redis, prices, drain))
+        parts = await open_gateway(stack, config, backends)
+        base = Base(backends, prices, drain, parts, health)
+        surface = await Surface.open(stack, base, config, reuse_port=reuse_port)
         _settle_garbage_collection()
-        log.info("serving", address=address)
-        yield address
+        log.info("serving", address=surface.address)
+        yield surface
         drain.is_draining = True
 
 

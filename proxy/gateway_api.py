@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
@@ -16,32 +17,46 @@ from proxy.admitting import Desk
 from proxy.backends import Backends, in_short
 from proxy.callers import Callers
 from proxy.counting import Counting
-from proxy.drain import Drain
+from proxy.drain import Drain, Generation
 from proxy.gateway import Gateway
 from proxy.keys import KeyVerifier
+from proxy.leaving import Drains
 from proxy.models import ModelList
 from proxy.prices import PriceBook
+from proxy.questions import Questions
 from proxy.recording import Recorder
-from proxy.routing import Route, Routes
+from proxy.routing import Route, Routes, RoutesInUse
 from proxy.starting import StartError
 from proxy.upstream.pool import PoolLimits, UpstreamPool, parse_origin
 from proxy.usage_lookup import UsageLookup
 from runtime.http.request import Reply
 from runtime.settings import Config, SpoolFolder, Upstream
 from runtime.spool import Spool
+from runtime.tasks import TaskSet
 
 log = structlog.get_logger("farebox.app")
 
 RouteTable = dict[tuple[str, str], Callable[..., Awaitable[Reply]]]
 # Settlements on their way to Redis when the last request has ended, and before that what is still being counted.
 _SETTLE_DRAIN_S = 10.0
-_COUNT_DRAIN_S = 6.0
+COUNT_DRAIN_S = 6.0
 
 
-async def open_gateway(
-    stack: AsyncExitStack, config: Config, backends: Backends, prices: PriceBook, drain: Drain
-) -> RouteTable:
-    """Every path that is answered; OpenAI's and Anthropic's stand under `/v1` and `/api/v1` alike."""
+@dataclass(slots=True)
+class GatewayParts:
+    """What lives as long as the process, whatever is configured meanwhile."""
+
+    limits: Limits
+    verifier: KeyVerifier
+    recorder: Recorder
+    routes: RoutesInUse
+    questions: Questions = field(default_factory=Questions)
+    drains: Drains = field(default_factory=Drains)
+    tasks: TaskSet = field(default_factory=TaskSet)
+
+
+async def open_gateway(stack: AsyncExitStack, config: Config, backends: Backends) -> GatewayParts:
+    """Each part is closed in the reverse order."""
     spool = await _open_spool(config.spool)
     stack.push_async_callback(spool.close)
     limits = Limits(
@@ -53,20 +68,38 @@ async def open_gateway(
     )
     stack.push_async_callback(_drain, limits)
     limits.start()
-    routes = Routes([_route(upstream) for upstream in config.upstreams])
+    routes = RoutesInUse()
     stack.push_async_callback(routes.close)
     verifier = _verifier(config, backends)
     stack.push_async_callback(verifier.close)
     counter = _token_counter(config)
     stack.push_async_callback(counter.close)
     recorder = Recorder(limits, Counting(counter))
-    stack.push_async_callback(recorder.tasks.drain, _COUNT_DRAIN_S)
-    desk = Desk(verifier, limits, prices, routes, config.listen, config.holds)
-    gateway = Gateway(desk, recorder, config.listen, drain)
-    stack.push_async_callback(gateway.tasks.cancel)
-    callers = Callers(verifier, limits, config.listen.trusted_proxies)
+    stack.push_async_callback(recorder.tasks.drain, COUNT_DRAIN_S)
+    parts = GatewayParts(limits, verifier, recorder, routes)
+    stack.push_async_callback(parts.tasks.cancel)
+    return parts
+
+
+def gateway_table(
+    parts: GatewayParts,
+    config: Config,
+    routes: Routes,
+    backends: Backends,
+    prices: PriceBook,
+    drain: Drain | Generation,
+) -> RouteTable:
+    """Every path that is answered with this configuration; OpenAI's and Anthropic's stand under `/v1` and `/api/v1`."""
+    desk = Desk(parts.verifier, parts.limits, prices, routes, config.listen, config.holds)
+    gateway = Gateway(desk, parts.recorder, config.listen, drain, parts.questions, parts.drains, parts.tasks)
+    callers = Callers(parts.verifier, parts.limits, config.listen.trusted_proxies)
     lookup = UsageLookup(callers, RequestUsages(backends.pool))
     return route_table(gateway, ModelList(callers, prices, routes), lookup)
+
+
+def routes_of(config: Config) -> Routes:
+    """The way to each upstream; raises ValueError or OSError where one cannot be made."""
+    return Routes([_route(upstream) for upstream in config.upstreams])
 
 
 def route_table(gateway: Gateway, models: ModelList, lookup: UsageLookup) -> RouteTable:

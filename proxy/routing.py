@@ -54,3 +54,21 @@ class Routes:
     async def close(self) -> None:
         for route in self._routes:
             await route.pool.close()
+
+
+class RoutesInUse:
+    """Every set of routes that requests run on: the current one, and those before it until their last request ends."""
+
+    def __init__(self) -> None:
+        self._all: list[Routes] = []
+
+    def add(self, routes: Routes) -> None:
+        self._all.append(routes)
+
+    async def retire(self, routes: Routes) -> None:
+        self._all.remove(routes)
+        await routes.close()
+
+    async def close(self) -> None:
+        for routes in self._all:
+            await routes.close()

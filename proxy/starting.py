@@ -18,6 +18,18 @@ def stop_event() -> asyncio.Event:
     return stop
 
 
+def reload_event() -> asyncio.Event:
+    """Set by each SIGHUP."""
+    asked = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
+    return asked
+
+
+def outlive_hangups() -> None:
+    """A SIGHUP that comes before anybody listens for it ends nothing, in this process and those that it starts."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
 def free_port(host: str) -> int:
     with _socket(host) as probe:
         probe.bind((host, 0))

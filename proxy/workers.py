@@ -1,12 +1,13 @@
 """Several proxies on one port: the kernel spreads connections over processes that listen with SO_REUSEPORT."""
 
 import asyncio
+import signal
 import sys
 from pathlib import Path
 
 import structlog
 
-from proxy.starting import must_be_free, stop_event
+from proxy.starting import must_be_free, reload_event, stop_event
 from runtime.processes import Child, start_child
 from runtime.settings import Listen
 from runtime.tasks import TaskSet
@@ -25,13 +26,26 @@ async def supervise(config: Path, listen: Listen, count: int) -> int:
     stop = stop_event()
     argv = [sys.executable, "-m", "proxy", "worker", "--config", str(config)]
     children = [start_child(argv, name=f"worker-{index}") for index in range(count)]
+    # Only now: a child begins with what its parent ignores, and would end by a SIGHUP that came before it listens.
+    asked, passing = reload_event(), TaskSet()
+    passing.spawn(_pass_on(asked, children), name="pass-on-hangups")
     try:
         ended = await _first_to_end(children, stop)
         if ended is not None:
             log.error("worker_ended", worker=ended.name, exit_code=ended.exit_code)
         return 0 if ended is None else 1
     finally:
+        await passing.cancel()
         await asyncio.gather(*(child.stop(timeout_s=listen.shutdown_timeout_s + _STOP_MARGIN_S) for child in children))
+
+
+async def _pass_on(asked: asyncio.Event, children: list[Child]) -> None:
+    """Each worker reads the configuration anew by itself."""
+    while True:
+        await asked.wait()
+        asked.clear()
+        for child in children:
+            child.send(signal.SIGHUP)
 
 
 async def _first_to_end(children: list[Child], stop: asyncio.Event) -> Child | None:

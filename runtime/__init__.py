@@ -2,6 +2,7 @@
 
 config      one file and the environment -> one frozen value, or every mistake at once
 yaml_file, secret_files  what it is read from
+reloading, file_watch  the same again, when its files have changed
 mail_address  what we take for one
 clock, ids  time and request ids, passed in as arguments so that tests can choose them
 addresses   IP addresses and networks, as they are meant

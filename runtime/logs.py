@@ -65,6 +65,7 @@ ALLOWED_FIELDS = frozenset(
         "process",
         "reason",
         "server",
+        "settings",
         "shard",
         "signal",
         "size_bytes",
@@ -76,6 +77,24 @@ ALLOWED_FIELDS = frozenset(
         "worker",
     )
 )
+
+
+_LEVELS = logging.getLevelNamesMapping()
+# Of this process. Asked at each line: loggers are made once and kept, and could not be told of a change.
+_least = logging.INFO
+
+
+def set_level(level: str) -> None:
+    """What is less than this is not written, from now on."""
+    global _least
+    _least = _LEVELS[level.upper()]
+    logging.getLogger().setLevel(max(logging.WARNING, _least))
+
+
+def _loud_enough(_logger: Any, method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if _LEVELS["ERROR" if method == "exception" else method.upper()] < _least:
+        raise structlog.DropEvent
+    return fields
 
 
 def _only_allowed(_logger: Any, _method: str, fields: MutableMapping[str, Any]) -> Mapping[str, Any]:
@@ -111,21 +130,23 @@ def _dump(fields: Any, **_: Any) -> str:
 
 
 def configure(level: str, stream: TextIO = sys.stderr) -> None:
-    """Set up logging for this process; call once, first."""
+    """Set up logging for this process; call once, first. `set_level` changes the level later."""
     structlog.configure(
         processors=[
+            _loud_enough,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _error_by_type,
             _only_allowed,
             structlog.processors.JSONRenderer(serializer=_dump),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
     handler = _ThroughStructlog()
-    logging.basicConfig(level=max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]), handlers=[handler])
+    logging.basicConfig(handlers=[handler])
+    set_level(level)
 
 
 class _ThroughStructlog(logging.Handler):

@@ -6,12 +6,14 @@ from pathlib import Path
 import click
 
 from proxy.cli.options import json_option, print_result, run, server_config_option
-from proxy.starting import stop_event
+from proxy.starting import outlive_hangups, reload_event, stop_event
 from proxy.workers import supervise
 from runtime import logs
-from runtime.config import load
+from runtime.config import Loaded, load, load_with_files
 from runtime.garbage import uncollected
+from runtime.reloading import Reloader
 from runtime.settings import Config
+from runtime.tasks import TaskSet
 
 _MAX_WORKERS = 256
 
@@ -21,30 +23,36 @@ _MAX_WORKERS = 256
 @click.option("--workers", type=click.IntRange(1, _MAX_WORKERS), default=1, show_default=True)
 def serve(config: Path, workers: int) -> None:
     """The proxy."""
-    loaded = load(config)
-    logs.configure(loaded.log.level)
+    outlive_hangups()
+    loaded = load_with_files(Config, config)
+    logs.configure(loaded.config.log.level)
     if workers == 1:
-        run(_serve(loaded))
+        run(_serve(config, loaded))
     else:
-        sys.exit(run(supervise(config, loaded.listen, workers)))
+        sys.exit(run(supervise(config, loaded.config.listen, workers)))
 
 
 @click.command(hidden=True)
 @server_config_option
 def worker(config: Path) -> None:
     """One of several proxies on the same port; `serve --workers` starts it."""
-    loaded = load(config)
-    logs.configure(loaded.log.level)
-    run(_serve(loaded, reuse_port=True))
+    outlive_hangups()
+    loaded = load_with_files(Config, config)
+    logs.configure(loaded.config.log.level)
+    run(_serve(config, loaded, reuse_port=True))
 
 
-async def _serve(config: Config, reuse_port: bool = False) -> None:
+async def _serve(path: Path, loaded: Loaded[Config], reuse_port: bool = False) -> None:
     with uncollected():
         # here, because it takes most of a start, and who only starts workers does without it
         from proxy.app import serving
-    stop = stop_event()
-    async with serving(config, reuse_port=reuse_port):
+        from proxy.surface import FIXED
+    stop, asked, tasks = stop_event(), reload_event(), TaskSet()
+    async with serving(loaded.config, reuse_port=reuse_port) as surface:
+        reloader = Reloader(path, loaded, surface.change_to, fixed=FIXED)
+        tasks.spawn(reloader.run(asked), name="reload")
         await stop.wait()
+        await tasks.cancel()
 
 
 @click.command("check-config")

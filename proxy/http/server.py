@@ -4,7 +4,7 @@ There is no framework between the parser and a handler (see `routes`). What is n
 passes unmetered.
 """
 
-from proxy.drain import Drain
+from proxy.drain import Drain, InFlight
 from proxy.failures import Failure
 from proxy.http.answers import failure_response, new_id_header, nothing_at
 from proxy.http.routes import Routes, Table
@@ -19,15 +19,23 @@ class HttpServer(Server):
     """Serves a table, until it is told to stop."""
 
     def __init__(self, table: Table, listen: Listen, drain: Drain) -> None:
-        limits = HttpLimits(max_header_bytes=listen.max_header_bytes, max_body_bytes=listen.max_body_bytes)
-        super().__init__(dispatcher(table, drain), Words(bad_http, failed), limits)
+        super().__init__(dispatcher(table, drain), Words(bad_http, failed), limits_of(listen))
         self._drain = drain
+
+    def exchange(self, table: Table, listen: Listen, in_flight: InFlight) -> None:
+        """Serve these routes from the next request on, within the new limits from the next connection on."""
+        self.limits = limits_of(listen)
+        self.handler = dispatcher(table, in_flight)
 
     async def shutdown(self, timeout_s: float) -> None:
         """Wait for what runs, at most `timeout_s`, then cut it."""
         self.begin_draining()
         await self._drain.wait(timeout_s)
         await self.close()
+
+
+def limits_of(listen: Listen) -> HttpLimits:
+    return HttpLimits(max_header_bytes=listen.max_header_bytes, max_body_bytes=listen.max_body_bytes)
 
 
 def bad_http() -> Response:
@@ -39,15 +47,15 @@ def failed() -> Response:
     return failure_response(Failure("internal_error", "Farebox failed."), [new_id_header()])
 
 
-def dispatcher(table: Table, drain: Drain) -> Handler:
-    """One handler over the whole table."""
+def dispatcher(table: Table, in_flight: InFlight) -> Handler:
+    """One handler over the whole table; `in_flight` counts what it has begun."""
     routes = Routes(table)
 
     async def dispatch(request: Request) -> Reply:
         handler = routes.find(request.method, request.path)
         if handler is None:
             return nothing_at(request.path)
-        with drain:
+        with in_flight:
             return await handler(request)
 
     return dispatch

@@ -1,11 +1,12 @@
 """Every setting, with its type, bounds and default; `config.yaml` at the top of the tree says what each is for.
 
     fields    addresses, secrets, durations
-    servers   listen, database, redis, spool, log
+    servers   listen, database, redis, spool, reload, log
     accounts  keys, identity, stripe
     notices   webhooks and mails about events
     upstream  the LLM servers
     metering  holds, tokenizers
+    changes   what differs between two configurations
     outline   which settings a section has, and which of them are secrets
 
 Sections are frozen; secrets are `SecretStr`, which prints as stars.
@@ -19,7 +20,7 @@ from runtime.settings.accounts import AutoTopup, Identity, KeyPolicy, Keys, Stri
 from runtime.settings.fields import Section
 from runtime.settings.metering import Holds, Tokenizers
 from runtime.settings.notices import Notices, Smtp, WebhookEndpoint
-from runtime.settings.servers import AdminListen, Database, Listen, Log, RedisServer, SpoolFolder
+from runtime.settings.servers import AdminListen, Database, Listen, Log, RedisServer, Reload, SpoolFolder
 from runtime.settings.upstream import Upstream, UpstreamKind
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Notices",
     "ReconcileConfig",
     "RedisServer",
+    "Reload",
     "Smtp",
     "SpoolFolder",
     "Stripe",
@@ -113,4 +115,5 @@ class Config(AccountsConfig):
     holds: Holds = Holds()
     tokenizers: Tokenizers = Field(default_factory=dict)
     spool: SpoolFolder = SpoolFolder()
+    reload: Reload = Reload()
     log: Log = Log()

@@ -95,5 +95,10 @@ class SpoolFolder(Section):
     max_bytes: int = Field(default=256 << 20, ge=1 << 20, le=16 << 30)
 
 
+class Reload(Section):
+    # Twice this passes at most until a change of the file is in force. 0: only SIGHUP reads it again.
+    interval_s: float = Field(default=2, ge=0, le=3600)
+
+
 class Log(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"

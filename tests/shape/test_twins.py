@@ -86,6 +86,7 @@ EXCEPTIONS: dict[str, Instead] = {
     "proxy/remote_counting.py": Instead(NETWORK, "tests/integration/test_remote_counting.py"),
     "proxy/reconcile/scrape.py": Instead(NETWORK, "tests/integration/test_scrape.py"),
     "proxy/reconcile/upstream.py": Instead("only puts parts together", "tests/acceptance/test_reconcile.py"),
+    "proxy/surface.py": Instead("only puts parts together", "tests/acceptance/test_reloading.py"),
     "proxy/upstream/pool.py": Instead(NETWORK, "tests/integration/test_upstream_pool.py"),
     "runtime/listener.py": Instead("listens to Postgres", "tests/integration/test_listener.py"),
     "runtime/postgres.py": Instead("opens connections", "tests/integration/test_posting.py"),

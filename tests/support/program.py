@@ -127,6 +127,12 @@ class Program:
         child, log_path = self._start("serve", "--config", str(config))
         return child, await self._address(child, log_path)
 
+    async def start_proxy_on(self, config: Path, *options: str, times: int = 1) -> tuple[Child, str, Path]:
+        """One more, on a configuration of the test's own; itself, its address and its log."""
+        child, log_path = self._start("serve", "--config", str(config), *options)
+        await until(lambda: _has(child, log_path, '"event":"serving"', times))
+        return child, await self._address(child, log_path), log_path
+
     async def start_workers(self, count: int, port: int, **listen: Any) -> tuple[Child, str]:
         """Several proxies on one port, and the process that looks after them; `listen` has more settings of it."""
         sections = self.sections | {"listen": {"port": port} | listen}

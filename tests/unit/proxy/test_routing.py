@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.routing import Routes
+from proxy.routing import Route, Routes, RoutesInUse
 from proxy.upstream.errors import UpstreamConnectError
 from proxy.upstream.pool import UpstreamRequest
 from tests.support.calls import route
@@ -37,3 +37,22 @@ async def test_closing_closes_every_pool() -> None:
     for one in every:
         with pytest.raises(UpstreamConnectError, match="closed"):
             await one.pool.send(UpstreamRequest("GET", "/", []), RecordingSink())
+
+
+async def is_closed(one: Route) -> bool:
+    try:
+        await one.pool.send(UpstreamRequest("GET", "/", []), RecordingSink())
+    except UpstreamConnectError as error:
+        return "closed" in str(error)
+    return False
+
+
+async def test_what_is_retired_is_closed_at_once_and_the_rest_in_the_end() -> None:
+    old, new, in_use = route(), route(), RoutesInUse()
+    sets = [Routes([old]), Routes([new])]
+    for each in sets:
+        in_use.add(each)
+    await in_use.retire(sets[0])
+    assert await is_closed(old)
+    await in_use.close()
+    assert await is_closed(new)

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from proxy.starting import StartError, free_port, must_be_free, stop_event
+from proxy.starting import StartError, free_port, must_be_free, outlive_hangups, reload_event, stop_event
 
 HOST = "127.0.0.1"
 
@@ -38,3 +38,19 @@ async def test_a_signal_is_an_event(number: signal.Signals) -> None:
     finally:
         for each in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().remove_signal_handler(each)
+
+
+async def test_a_hangup_ends_nothing_and_is_an_event_once_somebody_listens() -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        outlive_hangups()
+        os.kill(os.getpid(), signal.SIGHUP)
+        asked = reload_event()
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGHUP)
+            async with asyncio.timeout(10):
+                await asked.wait()
+            asked.clear()
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)

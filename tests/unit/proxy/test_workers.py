@@ -25,6 +25,7 @@ class FakeChild:
         self.name = name
         self.exit_code: int | None = None
         self.stopped_within_s: list[float] = []
+        self.signals: list[signal.Signals] = []
         self._ended = asyncio.Event()
 
     def end(self, code: int) -> None:
@@ -35,6 +36,9 @@ class FakeChild:
         await self._ended.wait()
         assert self.exit_code is not None
         return self.exit_code
+
+    def send(self, signal_number: signal.Signals) -> None:
+        self.signals.append(signal_number)
 
     async def stop(self, polite: signal.Signals = signal.SIGTERM, timeout_s: float = 0.0) -> int:
         self.stopped_within_s.append(timeout_s)
@@ -47,6 +51,7 @@ class Rig:
     def __init__(self) -> None:
         self.children: list[FakeChild] = []
         self.stop = asyncio.Event()
+        self.asked = asyncio.Event()
 
     def start_child(self, argv: list[str], *, name: str) -> FakeChild:
         self.children.append(FakeChild(argv, name))
@@ -58,6 +63,7 @@ async def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
     made = Rig()
     monkeypatch.setattr(workers, "start_child", made.start_child)
     monkeypatch.setattr(workers, "stop_event", lambda: made.stop)
+    monkeypatch.setattr(workers, "reload_event", lambda: made.asked)
     return made
 
 
@@ -71,6 +77,16 @@ async def test_told_to_stop_all_are_stopped_in_time_to_drain(rig: Rig) -> None:
         assert child.argv[1:] == ["-m", "proxy", "worker", "--config", "config.yaml"]
         (allowed_s,) = child.stopped_within_s
         assert allowed_s > LISTEN.shutdown_timeout_s
+
+
+async def test_a_hangup_is_passed_on_each_time(rig: Rig) -> None:
+    running = begin(supervise(CONFIG, LISTEN, 2))
+    for times in (1, 2):
+        rig.asked.set()
+        await until(lambda times=times: [len(child.signals) for child in rig.children] == [times] * 2)  # type: ignore[misc]
+    assert {each for child in rig.children for each in child.signals} == {signal.SIGHUP}
+    rig.stop.set()
+    assert await running == 0
 
 
 @pytest.mark.parametrize("code", [0, 1, -9])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import structlog
 
-from runtime.logs import ALLOWED_FIELDS, configure
+from runtime.logs import ALLOWED_FIELDS, configure, set_level
 
 SECRET = "pp_live-0123456789abcdefghijklmnop"
 
@@ -100,3 +100,32 @@ def test_what_asyncio_says_of_a_failed_task_is_cut_to_its_first_line(lines: Line
 def test_a_level_below_the_one_set_is_silent(lines: Lines) -> None:
     structlog.get_logger("farebox.test").debug("detail")
     assert lines.getvalue() == ""
+
+
+def test_the_level_can_change_while_loggers_are_in_use(lines: Lines) -> None:
+    log = structlog.get_logger("farebox.test")
+    for level in ("warning", "debug", "info", "error"):
+        set_level(level)
+        for said in ("debug", "info", "warning", "error"):
+            getattr(log, said)(f"{said} at {level}")
+        log.log(logging.WARNING, f"logged at {level}")
+        try:
+            raise KeyError
+        except KeyError:
+            log.exception(f"exception at {level}")
+    assert [line["event"] for line in lines.read_lines()] == [
+        *("warning at warning", "error at warning", "logged at warning", "exception at warning"),
+        *("debug at debug", "info at debug", "warning at debug", "error at debug"),
+        *("logged at debug", "exception at debug"),
+        *("info at info", "warning at info", "error at info", "logged at info", "exception at info"),
+        *("error at error", "exception at error"),
+    ]
+
+
+def test_a_librarys_lines_follow_the_level(lines: Lines) -> None:
+    set_level("error")
+    logging.getLogger("some.library").warning("quiet")
+    set_level("debug")
+    logging.getLogger("some.library").info("never, whatever the level: libraries say too much")
+    logging.getLogger("some.library").warning("heard")
+    assert [line["reason"] for line in lines.read_lines()] == ["heard"]

@@ -1,0 +1,145 @@
+"""What a process serves with its configuration, and how that is exchanged for another while requests run.
+
+A request that has begun keeps all that it began with: limits, upstreams, prices. What no younger request uses is closed
+when the last of its own has ended.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from proxy.account_api import AccountTables, open_account_api
+from proxy.backends import Backends
+from proxy.drain import Drain, Generation
+from proxy.gateway_api import COUNT_DRAIN_S, GatewayParts, RouteTable, gateway_table, routes_of
+from proxy.listeners import Listeners, listen
+from proxy.prices import PriceBook
+from proxy.routing import Routes
+from proxy.starting import StartError
+from runtime.config import ConfigError
+from runtime.logs import set_level
+from runtime.settings import Config
+from runtime.tasks import TaskSet
+
+# What a serving process cannot take up; everything else it can.
+FIXED = (
+    "database",
+    "redis",
+    "spool",
+    "tokenizers",
+    "keys.pepper",
+    "keys.prefix",
+    "listen.host",
+    "listen.port",
+    "listen.admin",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What stays, whatever is configured. `health`: at every port."""
+
+    backends: Backends
+    prices: PriceBook
+    drain: Drain
+    parts: GatewayParts
+    health: RouteTable
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What was made of one configuration; `accounts_stack` closes the account API's."""
+
+    config: Config
+    routes: Routes
+    accounts: AccountTables
+    accounts_stack: AsyncExitStack
+
+
+class Surface:
+    """Enter it with `open`; `change_to` may then be called at any time, once at a time."""
+
+    def __init__(self, base: Base, made: _Made) -> None:
+        self._base = base
+        self._made = made
+        self._listeners: Listeners
+        self._retiring = TaskSet()
+        self._accounts: list[AsyncExitStack] = [made.accounts_stack]
+
+    @classmethod
+    async def open(cls, stack: AsyncExitStack, base: Base, config: Config, *, reuse_port: bool) -> "Surface":
+        """Listening when it returns. Raises StartError."""
+        made = await _make(base, config, None)
+        surface = cls(base, made)
+        stack.push_async_callback(surface._close)
+        tables = _tables(base, made, base.drain)
+        surface._listeners = await listen(stack, config.listen, *tables, base.drain, reuse_port=reuse_port)
+        return surface
+
+    @property
+    def address(self) -> str:
+        return self._listeners.address
+
+    async def change_to(self, config: Config) -> None:
+        """Serve as `config` says; raises ConfigError, and then nothing has changed."""
+        try:
+            made = await _make(self._base, config, self._made)
+        except StartError as error:
+            raise ConfigError([str(error)]) from error
+        generation = self._base.drain.generation()
+        self._listeners.exchange(config.listen, *_tables(self._base, made, generation), generation)
+        self._base.parts.limits.max_backlog_events = config.holds.max_unposted_events
+        set_level(config.log.level)
+        before, self._made = self._made, made
+        if made.accounts_stack is not before.accounts_stack:
+            self._accounts.append(made.accounts_stack)
+        self._retiring.spawn(self._retire(before, made, generation), name="retire-configuration")
+
+    async def _retire(self, old: _Made, new: _Made, generation: Generation) -> None:
+        """Requests that ended may still be counted by their server's tokenizer, for as long as that may take."""
+        await self._base.drain.idle_before(generation)
+        await asyncio.sleep(COUNT_DRAIN_S)
+        if old.routes is not new.routes:
+            await self._base.parts.routes.retire(old.routes)
+        if old.accounts_stack is not new.accounts_stack:
+            self._accounts.remove(old.accounts_stack)
+            await old.accounts_stack.aclose()
+
+    async def _close(self) -> None:
+        await self._retiring.cancel()
+        for stack in self._accounts:
+            await stack.aclose()
+
+
+async def _make(base: Base, config: Config, old: _Made | None) -> _Made:
+    """With what of `old` is the same still. Raises StartError; what was begun is closed then."""
+    routes = old.routes if old is not None and old.config.upstreams == config.upstreams else _open_routes(base, config)
+    try:
+        if old is not None and _same_accounts(old.config, config):
+            return _Made(config, routes, old.accounts, old.accounts_stack)
+        async with AsyncExitStack() as stack:
+            accounts = await open_account_api(stack, config, base.backends)
+            return _Made(config, routes, accounts, stack.pop_all())
+    except BaseException:
+        if old is not None and routes is not old.routes:
+            await base.parts.routes.retire(routes)
+        raise
+
+
+def _open_routes(base: Base, config: Config) -> Routes:
+    try:
+        routes = routes_of(config)
+    except (OSError, ValueError) as error:
+        raise StartError(f"upstreams: {error}") from error
+    base.parts.routes.add(routes)
+    return routes
+
+
+def _same_accounts(old: Config, new: Config) -> bool:
+    return all(getattr(old, name) == getattr(new, name) for name in ("keys", "identity", "stripe", "notices"))
+
+
+def _tables(base: Base, made: _Made, drain: Drain | Generation) -> tuple[RouteTable, RouteTable]:
+    """The public port's, and that of the port for administrators."""
+    gateway = gateway_table(base.parts, made.config, made.routes, base.backends, base.prices, drain)
+    return base.health | gateway | made.accounts.public, base.health | made.accounts.admin
