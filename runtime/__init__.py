@@ -15,6 +15,7 @@ coalesce    many callers, one call: joins what is asked within one tick of the l
 expiring    what is remembered for a while: a bounded dict whose entries live for a time
 redis_cluster, redis_slots   a cluster of Redis behind the face of one server; which node has which slot
 redis_pipe  many calls to Redis over one connection
+open_files  how many files and sockets a process may have
 places      so many at once and no more, and of one owner fewer
 records, segments, spool  what must not be lost and cannot be delivered now: kept on disk, in order
 logs        structured lines from an allow-list of fields

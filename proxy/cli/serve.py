@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import click
+import structlog
 
 from proxy.cli.options import json_option, print_result, run, server_config_option
 from proxy.starting import outlive_hangups, reload_event, stop_event
@@ -11,9 +12,12 @@ from proxy.workers import supervise
 from runtime import logs
 from runtime.config import Loaded, load, load_with_files
 from runtime.garbage import uncollected
+from runtime.open_files import allow_many_files, is_too_few
 from runtime.reloading import Reloader
 from runtime.settings import Config
 from runtime.tasks import TaskSet
+
+log = structlog.get_logger("farebox.serve")
 
 _MAX_WORKERS = 256
 
@@ -47,12 +51,21 @@ async def _serve(path: Path, loaded: Loaded[Config], reuse_port: bool = False) -
         # here, because it takes most of a start, and who only starts workers does without it
         from proxy.app import serving
         from proxy.surface import FIXED
+    _make_room(loaded.config)
     stop, asked, tasks = stop_event(), reload_event(), TaskSet()
     async with serving(loaded.config, reuse_port=reuse_port) as surface:
         reloader = Reloader(path, loaded, surface.change_to, fixed=FIXED)
         tasks.spawn(reloader.run(asked), name="reload")
         await stop.wait()
         await tasks.cancel()
+
+
+def _make_room(config: Config) -> None:
+    """For connections on both sides. Too few is no reason not to begin: most never need so many."""
+    wanted = config.listen.max_connections + sum(upstream.max_connections for upstream in config.upstreams)
+    files = allow_many_files()
+    if is_too_few(files, wanted):
+        log.warning("few_open_files", count=files, wanted=wanted)
 
 
 @click.command("check-config")

@@ -5,7 +5,7 @@ passes unmetered.
 """
 
 from proxy.drain import Drain, InFlight
-from proxy.failures import Failure
+from proxy.failures import Failure, retry_after
 from proxy.http.answers import failure_response, new_id_header, nothing_at
 from proxy.http.routes import Routes, Table
 from runtime.http.limits import HttpLimits
@@ -19,7 +19,7 @@ class HttpServer(Server):
     """Serves a table, until it is told to stop."""
 
     def __init__(self, table: Table, listen: Listen, drain: Drain) -> None:
-        super().__init__(dispatcher(table, drain), Words(bad_http, failed), limits_of(listen))
+        super().__init__(dispatcher(table, drain), Words(bad_http, failed, crowded), limits_of(listen))
         self._drain = drain
 
     def exchange(self, table: Table, listen: Listen, in_flight: InFlight) -> None:
@@ -35,7 +35,15 @@ class HttpServer(Server):
 
 
 def limits_of(listen: Listen) -> HttpLimits:
-    return HttpLimits(max_header_bytes=listen.max_header_bytes, max_body_bytes=listen.max_body_bytes)
+    return HttpLimits(
+        max_header_bytes=listen.max_header_bytes,
+        max_body_bytes=listen.max_body_bytes,
+        keep_alive_s=listen.keep_alive_timeout_s,
+        head_s=listen.header_timeout_s,
+        max_connections=listen.max_connections,
+        max_connections_per_address=listen.max_connections_per_address,
+        exempt=listen.trusted_proxies,
+    )
 
 
 def bad_http() -> Response:
@@ -45,6 +53,15 @@ def bad_http() -> Response:
 
 def failed() -> Response:
     return failure_response(Failure("internal_error", "Farebox failed."), [new_id_header()])
+
+
+def crowded() -> Response:
+    headers = retry_after(_CROWDED_RETRY_MS)
+    return failure_response(Failure("overloaded", "Too many connections are open.", headers=headers), [new_id_header()])
+
+
+# Connections come free as answers end.
+_CROWDED_RETRY_MS = 1_000
 
 
 def dispatcher(table: Table, in_flight: InFlight) -> Handler:

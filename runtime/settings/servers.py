@@ -35,6 +35,10 @@ class Listen(Section):
     max_body_bytes: int = Field(default=32 << 20, ge=1024, le=1 << 30)
     max_header_bytes: int = Field(default=16 << 10, ge=1024, le=1 << 20)
     trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(_networks)] = Field(default=(), max_length=200)
+    max_connections: int = Field(default=10_000, ge=1, le=1_000_000)
+    max_connections_per_address: int | None = Field(default=None, ge=1, le=1_000_000)
+    header_timeout_s: Seconds = 60
+    keep_alive_timeout_s: Seconds = 75
     body_timeout_s: Seconds = 60
     client_stall_timeout_s: Seconds = 60
     shutdown_timeout_s: Seconds = 30

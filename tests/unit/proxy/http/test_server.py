@@ -144,3 +144,12 @@ async def test_other_routes_and_limits_are_for_the_next_request_and_the_next_con
         newcomer.leave()
         client.transport.written.clear()
         assert (await client.ask(get("/hello", "X-Long: " + "x" * 3000))).status == 400
+
+
+async def test_who_finds_no_room_is_told_when_to_come_back() -> None:
+    async with connected(ROUTES, Listen(max_connections=1)) as client:
+        late = MemoryClient(client.server)
+        assert late.transport.is_closed and not client.transport.is_closed
+        is_failure(late.answer(), 503, "overloaded")
+        assert (late.answer().headers["retry-after"], late.answer().headers["connection"]) == ("1", "close")
+        late.leave()
