@@ -9,6 +9,7 @@
     leaving       a client that left: is the rest of its answer worth reading?
     questions     which upstreams refuse to be asked for usage
     error_shapes  a failure in the words of OpenAI, Anthropic or Ollama
+    door          a known key passes, who keeps guessing waits
     keys          presented key -> who it is: this process -> Redis (key_cache) -> Postgres -> bcrypt (key_checks)
     prices        the price sheet in force, read again when Postgres announces a change
     routing       model -> upstream

@@ -3,6 +3,7 @@
 Each step raises the `Failure` to answer with.
 """
 
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -17,11 +18,12 @@ from metering.pricing import Price
 from metering.verdict import Outcome
 from proxy import asking, refusals
 from proxy.asking import Asked
+from proxy.door import Door
 from proxy.failures import Failure
 from proxy.http import headers
-from proxy.http.body import presented_key, read_body
+from proxy.http.body import read_body
 from proxy.http.client_address import client_address
-from proxy.keys import Identity, KeyVerifier
+from proxy.keys import Identity
 from proxy.prices import PriceBook
 from proxy.routing import Route, Routes
 from proxy.settlement import Admitted
@@ -44,15 +46,15 @@ class Wanted(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    verifier: KeyVerifier
+    door: Door
     limits: Limits
     prices: PriceBook
     routes: Routes
     listen: Listen
     holds: Holds = field(default_factory=Holds)
 
-    async def identify(self, request: Request) -> Identity:
-        return await self.verifier.verify(presented_key(request.headers))
+    def identify(self, request: Request) -> Awaitable[Identity]:
+        return self.door.identify(request)
 
     async def read(self, request: Request, endpoint: Endpoint) -> Wanted:
         raw = await read_body(request, self.listen.max_body_bytes, self.listen.body_timeout_s)

@@ -17,6 +17,7 @@ from proxy.admitting import Desk
 from proxy.backends import Backends, in_short
 from proxy.callers import Callers
 from proxy.counting import Counting
+from proxy.door import Door
 from proxy.drain import Drain, Generation
 from proxy.gateway import Gateway
 from proxy.keys import KeyVerifier
@@ -32,6 +33,7 @@ from proxy.usage_lookup import UsageLookup
 from runtime.http.request import Reply
 from runtime.settings import Config, SpoolFolder, Upstream
 from runtime.spool import Spool
+from runtime.strikes import Strikes
 from runtime.tasks import TaskSet
 
 log = structlog.get_logger("farebox.app")
@@ -48,6 +50,7 @@ class GatewayParts:
 
     limits: Limits
     verifier: KeyVerifier
+    strikes: Strikes
     recorder: Recorder
     routes: RoutesInUse
     questions: Questions = field(default_factory=Questions)
@@ -76,7 +79,7 @@ async def open_gateway(stack: AsyncExitStack, config: Config, backends: Backends
     stack.push_async_callback(counter.close)
     recorder = Recorder(limits, Counting(counter))
     stack.push_async_callback(recorder.tasks.drain, COUNT_DRAIN_S)
-    parts = GatewayParts(limits, verifier, recorder, routes)
+    parts = GatewayParts(limits, verifier, Strikes(config.listen.max_wrong_keys_per_minute), recorder, routes)
     stack.push_async_callback(parts.tasks.cancel)
     return parts
 
@@ -90,9 +93,10 @@ def gateway_table(
     drain: Drain | Generation,
 ) -> RouteTable:
     """Every path that is answered with this configuration; OpenAI's and Anthropic's stand under `/v1` and `/api/v1`."""
-    desk = Desk(parts.verifier, parts.limits, prices, routes, config.listen, config.holds)
+    door = Door(parts.verifier, parts.strikes, config.listen.trusted_proxies)
+    desk = Desk(door, parts.limits, prices, routes, config.listen, config.holds)
     gateway = Gateway(desk, parts.recorder, config.listen, drain, parts.questions, parts.drains, parts.tasks)
-    callers = Callers(parts.verifier, parts.limits, config.listen.trusted_proxies)
+    callers = Callers(door, parts.limits)
     lookup = UsageLookup(callers, RequestUsages(backends.pool))
     return route_table(gateway, ModelList(callers, prices, routes), lookup)
 

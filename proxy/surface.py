@@ -89,6 +89,7 @@ class Surface:
         generation = self._base.drain.generation()
         self._listeners.exchange(config.listen, *_tables(self._base, made, generation), generation)
         self._base.parts.limits.max_backlog_events = config.holds.max_unposted_events
+        self._base.parts.strikes.per_minute = config.listen.max_wrong_keys_per_minute
         set_level(config.log.level)
         before, self._made = self._made, made
         if made.accounts_stack is not before.accounts_stack:

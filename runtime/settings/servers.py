@@ -37,6 +37,7 @@ class Listen(Section):
     trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(_networks)] = Field(default=(), max_length=200)
     max_connections: int = Field(default=10_000, ge=1, le=1_000_000)
     max_connections_per_address: int | None = Field(default=None, ge=1, le=1_000_000)
+    max_wrong_keys_per_minute: int = Field(default=600, ge=0, le=1_000_000)
     header_timeout_s: Seconds = 60
     keep_alive_timeout_s: Seconds = 75
     body_timeout_s: Seconds = 60

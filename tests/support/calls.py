@@ -11,14 +11,21 @@ from metering.estimate.bound import Bound
 from metering.holds import HoldPlan
 from metering.pricing import Price
 from proxy import asking
+from proxy.door import Door
 from proxy.keys import Identity
 from proxy.routing import Route
 from proxy.settlement import Admitted
 from proxy.upstream.pool import PoolLimits, UpstreamPool, parse_origin
 from runtime.settings import Upstream
+from runtime.strikes import Strikes
 
 IDENTITY = Identity(key_id=UUID(int=1), user_id=UUID(int=2), wallet_id=UUID(int=3))
 REQUEST_ID = UUID(int=4)
+
+
+def door_of(verifier: Any) -> Door:
+    """A door that nobody is kept out of."""
+    return Door(verifier, Strikes(0))
 
 
 def price(**changes: Any) -> Price:
