@@ -35,6 +35,9 @@ FIXED = (
 )
 
 
+_OF_ACCOUNTS = ("keys", "identity", "stripe", "notices")
+
+
 @dataclass(frozen=True, slots=True)
 class Base:
     """What stays, whatever is configured. `health`: at every port."""
@@ -137,7 +140,8 @@ def _open_routes(base: Base, config: Config) -> Routes:
 
 
 def _same_accounts(old: Config, new: Config) -> bool:
-    return all(getattr(old, name) == getattr(new, name) for name in ("keys", "identity", "stripe", "notices"))
+    is_same_port = old.listen.admin_on_public_port == new.listen.admin_on_public_port
+    return is_same_port and all(getattr(old, name) == getattr(new, name) for name in _OF_ACCOUNTS)
 
 
 def _tables(base: Base, made: _Made, drain: Drain | Generation) -> tuple[RouteTable, RouteTable]:

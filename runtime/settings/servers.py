@@ -44,9 +44,12 @@ class Listen(Section):
     client_stall_timeout_s: Seconds = 60
     shutdown_timeout_s: Seconds = 30
     admin: AdminListen | None = None
+    admin_on_public_port: bool = False
 
     @model_validator(mode="after")
     def _two_ports(self) -> Self:
+        if self.admin is not None and self.admin_on_public_port:
+            raise ValueError("admin has a port of its own, or admin_on_public_port is true: not both")
         # whatever the hosts are: 0.0.0.0 takes the port of every address. 0 lets the system choose
         if self.admin is not None and self.admin.port == self.port != 0:
             raise ValueError("admin.port must not be the port of everybody else")

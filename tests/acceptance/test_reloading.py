@@ -133,7 +133,8 @@ async def test_what_needs_a_new_process_is_named_and_the_rest_is_in_force(
 ) -> None:
     running = make()
     await running.start()
-    running.write(listen={"host": "127.0.0.1", "port": free_port()}, upstreams=upstreams(program, models=["another"]))
+    listen = running.tree["listen"] | {"port": free_port()}
+    running.write(listen=listen, upstreams=upstreams(program, models=["another"]))
     assert (await running.hang_up())["settings"] == "upstreams"
     assert (await running.until_said("config_needs_restart"))["settings"] == "listen.port"
     assert await running.status(customer, SHORT) == (404, "model_not_found")
@@ -165,3 +166,21 @@ async def test_every_worker_reads_it_again(make: Make, customer: Customer, progr
     await running.hang_up(times=2)
     answers = await asyncio.gather(*(running.status(customer, SHORT) for _ in range(8)))
     assert set(answers) == {(404, "model_not_found")}
+
+
+async def test_administrators_routes_are_at_the_public_port_only_while_that_is_asked_for(make: Make) -> None:
+    running = make()
+    await running.start()
+    url, listen = f"{running.base_url}/api/ai-api/admin/users", {"host": "127.0.0.1", "port": 0}
+
+    async def status() -> int:
+        async with running.call.http.get(url) as answer:
+            return answer.status
+
+    assert await status() == 401
+    running.write(listen=listen)
+    assert (await running.hang_up())["settings"] == "listen.admin_on_public_port"
+    assert await status() == 404
+    running.write(listen=listen | {"admin_on_public_port": True})
+    await running.hang_up(times=2)
+    assert await status() == 401

@@ -214,7 +214,7 @@ def configuration(database_url: str, redis_url: str, upstream_url: str, refusing
     served = {"url": upstream_url, "api_key": UPSTREAM_KEY}
     patience = {"connect_timeout_s": PATIENCE_S, "first_byte_timeout_s": PATIENCE_S, "idle_timeout_s": PATIENCE_S}
     return {
-        "listen": {"host": "127.0.0.1", "port": 0},
+        "listen": {"host": "127.0.0.1", "port": 0, "admin_on_public_port": True},
         "database": {"url": database_url},
         "redis": {"url": redis_url},
         "keys": {"pepper": PEPPER, "bcrypt_cost": 4},
