@@ -30,7 +30,8 @@ async def listen(
     listeners = Listeners(settings, drain, reuse_port)
     stack.push_async_callback(listeners.close)
     if settings.admin is not None:
-        address = await listeners.open("listen.admin", settings.admin.host, settings.admin.port, admin_table)
+        where = settings.admin.host, settings.admin.port
+        address = await listeners.open("listen.admin", *where, admin_table, is_public=False)
         log.info("serving_admin", address=address)
     listeners.address = await listeners.open("listen", settings.host, settings.port, table)
     return listeners
@@ -54,9 +55,9 @@ class Listeners:
         for server, _ in admin:
             server.exchange(admin_table, settings, in_flight)
 
-    async def open(self, setting: str, host: str, port: int, table: Table) -> str:
+    async def open(self, setting: str, host: str, port: int, table: Table, *, is_public: bool = True) -> str:
         """The address that is listened at; `setting` names what in the configuration said so."""
-        http = HttpServer(table, self._settings, self._drain)
+        http = HttpServer(table, self._settings, self._drain, is_public=is_public)
         loop = asyncio.get_running_loop()
         try:
             listening = await loop.create_server(

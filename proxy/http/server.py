@@ -7,6 +7,7 @@ passes unmetered.
 from proxy.drain import Drain, InFlight
 from proxy.failures import Failure, retry_after
 from proxy.http.answers import failure_response, new_id_header, nothing_at
+from proxy.http.cors import with_cors
 from proxy.http.routes import Routes, Table
 from runtime.http.limits import HttpLimits
 from runtime.http.request import Handler, Reply, Request
@@ -18,14 +19,19 @@ from runtime.settings import Listen
 class HttpServer(Server):
     """Serves a table, until it is told to stop."""
 
-    def __init__(self, table: Table, listen: Listen, drain: Drain) -> None:
-        super().__init__(dispatcher(table, drain), Words(bad_http, failed, crowded), limits_of(listen))
+    def __init__(self, table: Table, listen: Listen, drain: Drain, *, is_public: bool = True) -> None:
+        """`is_public`: pages of `listen.cors_origins` may call it from a browser."""
+        self._is_public = is_public
+        super().__init__(self._handler(table, listen, drain), Words(bad_http, failed, crowded), limits_of(listen))
         self._drain = drain
 
     def exchange(self, table: Table, listen: Listen, in_flight: InFlight) -> None:
         """Serve these routes from the next request on, within the new limits from the next connection on."""
         self.limits = limits_of(listen)
-        self.handler = dispatcher(table, in_flight)
+        self.handler = self._handler(table, listen, in_flight)
+
+    def _handler(self, table: Table, listen: Listen, in_flight: InFlight) -> Handler:
+        return with_cors(dispatcher(table, in_flight), listen.cors_origins if self._is_public else ())
 
     async def shutdown(self, timeout_s: float) -> None:
         """Wait for what runs, at most `timeout_s`, then cut it."""
