@@ -30,12 +30,14 @@ from runtime.settings import Holds, Listen
 
 
 class Wanted(Struct, frozen=True):
-    """What a request asks for, who is to serve it, and what that costs at most."""
+    """What a request asks for, who is to serve it, and what is to be held for it at first, or at least."""
 
     asked: Asked
     route: Route
     price: Price
     plan: HoldPlan
+    first_nanos: int
+    least_nanos: int
 
     @property
     def tokens(self) -> int:
@@ -73,7 +75,7 @@ class Desk:
             may_lower=self.holds.lower_limits and ask.generates and bool(endpoint.wire.limits),
             step_tokens=self.holds.step_tokens,
         )
-        return Wanted(asked, route, price, plan)
+        return Wanted(asked, route, price, plan, plan.first_nanos, plan.least_nanos)
 
     def _route_and_price(self, model: str, endpoint: Endpoint) -> tuple[Route, Price]:
         route = self.routes.for_model(model)
@@ -91,9 +93,8 @@ class Desk:
         use = Use(wanted.asked.ask.model, wanted.asked.endpoint.name, ip)
         key_id, wallet_id = identity.key_id, identity.wallet_id
         try:
-            plan = wanted.plan
             return await self.limits.admit(
-                Admission(request_id, key_id, wallet_id, plan.first_nanos, wanted.tokens, use, plan.least_nanos)
+                Admission(request_id, key_id, wallet_id, wanted.first_nanos, wanted.tokens, use, wanted.least_nanos)
             )
         except LimitsUnavailable as error:
             raise refusals.of_limits(error) from error
@@ -103,7 +104,9 @@ class Desk:
     ) -> Admitted:
         """What was let in; raises the refusal if it was not."""
         if decision.outcome is not Outcome.ADMITTED:
-            raise refusals.of_decision(decision, wanted.plan.least_nanos, wanted.tokens)
+            raise refusals.of_decision(decision, wanted.least_nanos, wanted.tokens)
+        held_nanos = decision.held_nanos
+        is_all = held_nanos >= wanted.first_nanos
         return Admitted(
             request_id,
             identity,
@@ -113,6 +116,6 @@ class Desk:
             wanted.price,
             headers.client_request_id(request.raw_headers),
             wanted.plan,
-            decision.held_nanos,
-            wanted.plan.lowered_limit(decision.held_nanos),
+            held_nanos,
+            None if is_all else wanted.plan.lowered_limit(held_nanos),
         )

@@ -282,7 +282,7 @@ class Call:
         if self._decision is not None:
             own.extend(headers.rate_limit(self._decision.minute))
             if self._decision.tokens is not None:
-                own.extend(headers.rate_limit(self._decision.tokens, "tokens"))
+                own.extend(headers.rate_limit(self._decision.tokens, is_of_tokens=True))
         return own
 
     # the exchange's commands

@@ -83,6 +83,8 @@ def _input_tokens(model: str, fields: Mapping[str, Any], parts: Parts) -> int:
 
 
 def _audio_tokens(model: str, parts: Parts) -> int:
+    if not parts.media.recordings:
+        return 0
     a_second = _AUDIO_TOKENS_PER_S_OF_OPENAI if model.startswith(("gpt-", "whisper")) else _AUDIO_TOKENS_PER_S
     return sum(-(-audio_ms(each) * a_second // 1000) + a_second for each in parts.media.recordings)
 

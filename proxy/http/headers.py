@@ -122,13 +122,14 @@ def _with_named_in_connection(dropped: frozenset[bytes], raw: Sequence[tuple[byt
     return dropped | frozenset(token.strip().lower() for value in lists for token in value.split(b","))
 
 
-def rate_limit(bucket: Bucket, what: str = "requests") -> list[tuple[str, str]]:
+_OF_REQUESTS = ("x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests")
+_OF_TOKENS = ("x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens")
+
+
+def rate_limit(bucket: Bucket, *, is_of_tokens: bool = False) -> list[tuple[str, str]]:
     """`x-ratelimit-*-requests` of the key's own minute bucket, or `-tokens`, in OpenAI's format."""
-    return [
-        (f"x-ratelimit-limit-{what}", str(bucket.capacity)),
-        (f"x-ratelimit-remaining-{what}", str(bucket.remaining)),
-        (f"x-ratelimit-reset-{what}", go_duration(bucket.full_in_ms)),
-    ]
+    limit, remaining, reset = _OF_TOKENS if is_of_tokens else _OF_REQUESTS
+    return [(limit, str(bucket.capacity)), (remaining, str(bucket.remaining)), (reset, go_duration(bucket.full_in_ms))]
 
 
 def go_duration(wait_ms: int) -> str:
