@@ -22,7 +22,7 @@ import uvloop
 
 from benchmarks.asked import body, request
 from benchmarks.load import Client, connect
-from benchmarks.numbers import percentile
+from benchmarks.values import percentile
 from benchmarks.population import active_keys
 
 KEY_CHARS = 40
