@@ -15,9 +15,9 @@ from proxy.upstream.errors import Phase, UpstreamClosed, UpstreamError, Upstream
 from proxy.upstream.parser import ResponseParser
 from proxy.upstream.turns import PoolLimits
 
-# So much is handed to the transport at once, which keeps it as it is until the server takes it: uvloop copies nothing.
-# Most bodies are one write; of a longer one, whether it moves is noticed with every slice.
-UPLOAD_SLICE_BYTES = 4 << 20
+# Handed to the transport at once, which keeps it as it is until the server takes it: uvloop copies nothing. As much as
+# uvloop reads at once; whether a body moves is noticed with every slice.
+UPLOAD_SLICE_BYTES = 256 << 10
 # A stream at a model's speed brings a few KiB at once. So much comes from a server that is faster than we are.
 _BIG_READ_BYTES = 65_536
 _NOTHING = memoryview(b"")

@@ -423,7 +423,7 @@ def test_an_unused_connection_has_no_deadline(rig: Rig) -> None:
 
 def test_a_large_body_goes_out_only_as_fast_as_it_is_taken() -> None:
     rig = Rig(room=UPLOAD_SLICE_BYTES)
-    body = bytes(range(256)) * 1_024  # four slices
+    body = bytes(range(256)) * (4 * UPLOAD_SLICE_BYTES // 256)
     rig.begin(body)
     rounds = 0
     while len(rig.transport.written) < len(body):
