@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import stack
-from benchmarks.affinity import Plan, pinned
+from benchmarks.affinity import Cores, Plan, pinned
 from benchmarks.asked import body
 from benchmarks.load import OPEN, TIMEOUT_S
 from benchmarks.stack import Contender, Ground
@@ -71,11 +71,15 @@ class Stage:
 
     async def load(self, at: Contender, **asked: Any) -> dict[str, float]:
         """A load of ours, see benchmarks/load.py."""
-        return await _told(await self._start(at, asked))
+        return await _told(await self._start(at, asked, self.where.load))
+
+    async def load_beside(self, at: Contender, **asked: Any) -> dict[str, float]:
+        """A second one, which shares the upstream's cores and not those of the first."""
+        return await _told(await self._start(at, asked, self.where.upstream))
 
     async def memory_while_open(self, at: Contender, asked: dict[str, Any]) -> int:
         """Bytes, once every stream has begun."""
-        process = await self._start(at, asked)
+        process = await self._start(at, asked, self.where.load)
         assert process.stdout is not None
         async with asyncio.timeout(TIMEOUT_S):
             opened = await process.stdout.readline()
@@ -102,9 +106,9 @@ class Stage:
             raise RuntimeError(f"not every request was answered well: {found}")
         return found
 
-    async def _start(self, at: Contender, asked: dict[str, Any]) -> Process:
+    async def _start(self, at: Contender, asked: dict[str, Any], cores: Cores) -> Process:
         argv = stack.python("benchmarks.load", at.url, ",".join(at.keys), json.dumps(asked))
-        with pinned(self.where.load):
+        with pinned(cores):
             return await asyncio.create_subprocess_exec(*argv, stdout=PIPE)
 
 

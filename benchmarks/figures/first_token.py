@@ -24,9 +24,8 @@ async def measure(stage: Stage, at: Contender) -> Values:
         capacity = await stage.load(at, kind="unary", what="short", connections=64, seconds=seconds)
         stage.half_rate = capacity["per_s"] / 2
         stage.note(f"first tokens: {stage.half_rate:,.0f} streams/s, half of what {at.name} managed")
-    found = await stage.load(
-        at, kind="first", connections=CONNECTIONS, rate=stage.half_rate, seconds=stage.size.seconds
-    )
+    asked = {"kind": "paced", "what": "short", "rate": stage.half_rate, "seconds": stage.size.seconds}
+    found = await stage.load(at, connections=CONNECTIONS, **asked)
     return {P50: {at.name: found["p50_ms"]}, P99: {at.name: found["p99_ms"]}}
 
 
