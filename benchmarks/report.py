@@ -32,15 +32,23 @@ def summaries(measured: Measured) -> Figures:
 
 
 def notes(size: Size, where: Plan, wrk: str | None, missing: Sequence[str]) -> list[str]:
-    optimised = "with" if "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "") else "without"
     return [
         f"{'quick: these numbers mean little; ' if size.quick else ''}{size.repeats} repeats; median, lowest, highest",
         f"{os.cpu_count()} cores: {where}; {where.note}",
-        f"Python {sys.version.split()[0]}, built {optimised} --enable-optimizations",
+        f"Python {sys.version.split()[0]} ({environments.interpreter()}), built {built()}",
         f"plain requests are made by {'wrk' if wrk else 'our generator'}, all else by our generator",
         CPU,
         *(f"{name}: left out, it could not be had (--{name} PROGRAM)" for name in missing),
     ]
+
+
+def built() -> str:
+    """Optimised with a profile or not, which is worth a third."""
+    if "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or ""):
+        return "with --enable-optimizations"
+    if "deb_system" in sysconfig.get_scheme_names():
+        return "by Debian, which optimises with a profile and does not name it in CONFIG_ARGS"
+    return "without --enable-optimizations"
 
 
 def proofs(figures: Figures) -> list[str]:
@@ -103,7 +111,7 @@ def _label(figure: Figure, must: float, by: By, than: str, after: str) -> str:
 
 def draw(json_path: Path, folder: Path) -> list[str]:
     """The names of the pictures; none where the library that draws them cannot be had."""
-    python = environments.program("plots", "python")
+    python = environments.program(environments.LOCKS / "plots.lock", "python")
     if python is None:
         return []
     folder.mkdir(parents=True, exist_ok=True)

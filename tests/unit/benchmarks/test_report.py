@@ -34,6 +34,23 @@ def test_the_notes_name_the_cores_and_what_is_missing() -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "schemes", "told"),
+    [
+        ("'--enable-optimizations' '--with-lto'", ["posix_prefix"], "with --enable-optimizations"),
+        ("'--enable-shared'", ["posix_prefix", "deb_system"], "by Debian"),
+        ("'--enable-shared'", ["posix_prefix"], "without --enable-optimizations"),
+        (None, ["posix_prefix"], "without --enable-optimizations"),
+    ],
+)
+def test_it_is_told_how_python_was_built(
+    monkeypatch: pytest.MonkeyPatch, options: str | None, schemes: list[str], told: str
+) -> None:
+    monkeypatch.setattr("sysconfig.get_config_var", lambda _: options)
+    monkeypatch.setattr("sysconfig.get_scheme_names", lambda: schemes)
+    assert report.built().startswith(told)
+
+
+@pytest.mark.parametrize(
     ("direct", "told"), [(3.0, "direct is 1.5 times the fastest (Farebox): enough"), (2.9, "held")]
 )
 def test_it_is_told_whether_the_load_was_faster_than_what_it_measured(direct: float, told: str) -> None:
