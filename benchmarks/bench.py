@@ -26,6 +26,7 @@ from benchmarks.figures import MEASUREMENTS
 from benchmarks.run import NAMES, Measured, Run
 from benchmarks.stage import FULL, QUICK, Size, Stage
 from benchmarks.values import between_markers
+from runtime import logs
 
 FIGURES = {measurement.name: measurement for measurement in MEASUREMENTS}
 
@@ -77,7 +78,8 @@ async def run(
     """The values, and what was noted meanwhile."""
     async with stack.ground(where) as ground:
         stage = Stage(ground, size, wrk or None, descriptors())
-        return await Run(stage, chosen, found).whole(measurements), stage.notes
+        measured = await Run(stage, chosen, found).whole(measurements)
+        return measured, stage.notes + report.books(ground.audited)
 
 
 @click.command(help=__doc__)
@@ -104,6 +106,7 @@ def main(
     page: Path | None,
     **given: str | None,
 ) -> None:
+    logs.configure("warning")
     size = QUICK if quick else FULL
     size = replace(size, repeats=repeats or size.repeats)
     where, chosen = plan(sorted(os.sched_getaffinity(0))), contender or NAMES

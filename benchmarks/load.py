@@ -82,9 +82,11 @@ class Load:
 
         asking = asyncio.gather(*(one(number, *pair) for number, pair in enumerate(pairs)))
         found, opened = await asyncio.gather(asking, told())
+        per_s = chunks * len(pairs) / (perf_counter() - begin)
         end = begin + chunks * gap_ms / 1000
         gaps = [1000 * (b - a) for times in found for a, b in pairwise(times[:chunks]) if opened <= a and b <= end]
-        return {"chunks": chunks * len(pairs), "gap_p99_ms": percentile(gaps, 99) if gaps else float("nan")}
+        gap_p99_ms = percentile(gaps, 99) if gaps else float("nan")
+        return {"chunks": chunks * len(pairs), "per_s": per_s, "gap_p99_ms": gap_p99_ms}
 
     async def paced(self, rate: float, seconds: float, what: str = "plain") -> dict[str, float]:
         """Requests at fixed times, over the connections in turn: a slow server cannot slow the load down. How long

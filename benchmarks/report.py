@@ -51,6 +51,14 @@ def built() -> str:
     return "without --enable-optimizations"
 
 
+def books(audited: Sequence[int]) -> list[str]:
+    """`audited`: the tokens of each run of Farebox; one whose books do not hold has ended everything."""
+    if not audited:
+        return []
+    held = f"the audit held after each of {len(audited)} runs of Farebox"
+    return [f"books: {held}, and the {sum(audited):,} tokens emitted were billed, no more and no less"]
+
+
 def proofs(figures: Figures) -> list[str]:
     """How much more load and upstream manage with nothing between them than with the fastest contender."""
     told = []

@@ -16,10 +16,13 @@ from benchmarks.stack import Contender, Ground
 __all__ = ["FULL", "QUICK", "Contender", "Size", "Stage"]
 
 # How long what is on its way may take to come back when wrk has stopped asking.
-DRAIN_S, SLOW_DRAIN_S = 1, 3
+DRAIN_S, SLOW_DRAIN_S = 1, 6
 # A slow server is asked for so many times longer, or there would be too few answers to count.
 SLOW_TIMES = 3
-CONNECTIONS = 64
+# Of plain requests. A server that waits for its stores is only kept busy by many at once: on four cores Valkey waits
+# for Postgres and the ledger a third of the time, so over 64 connections Farebox has nothing to do for a fifth of it,
+# over 256 for a twentieth.
+CONNECTIONS = 256
 ANSWER_TIMEOUT_S = 20
 # Of each open stream: in the server its two ends, and some for all else.
 DESCRIPTORS_PER_STREAM, OTHER_DESCRIPTORS = 2, 1_000

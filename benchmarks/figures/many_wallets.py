@@ -7,7 +7,7 @@ from benchmarks.figure import Alone, Figure, Values, ratio
 from benchmarks.populate import populate, verify_beforehand
 from benchmarks.population import KEYS_PER_WALLET
 from benchmarks.stack import Contender
-from benchmarks.stage import Stage
+from benchmarks.stage import CONNECTIONS, Stage
 
 WALLETS, QUICK_WALLETS = 100_000, 2_000
 FEW = 1_000
@@ -22,7 +22,6 @@ CPU = Figure(
 PER_S = Figure("Plain requests, 1,000 wallets or 100,000", "requests/s", "wallets", base=SOME, more_is_better=True)
 # What the many are measured with, after each has been asked for once.
 REQUESTS = 20_000
-CONNECTIONS = 64
 
 
 async def measure(stage: Stage) -> Values:

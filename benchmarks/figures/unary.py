@@ -1,7 +1,7 @@
-"""Plain requests: an answer of one piece to a short prompt, over 64 connections, as many as are answered."""
+"""Plain requests: an answer of one piece to a short prompt, over many connections, as many as are answered."""
 
 from benchmarks.figure import BARE, ENVOY, LITELLM, Compared, Figure, Values, ratio
-from benchmarks.stage import Contender, Stage
+from benchmarks.stage import CONNECTIONS, Contender, Stage
 
 REQUESTS = Figure(
     "Plain requests",
@@ -11,22 +11,24 @@ REQUESTS = Figure(
     more_is_better=True,
 )
 CPU = Figure("CPU per plain request", "µs", picture="requests")
-# One that is not fully busy waited for others: for the load, the upstream, or the stores.
-BUSY = Figure("Busy with plain requests", "% of the server's core")
+# One that is not fully busy waited for others: for the load, the upstream, or the stores; or was kept from its core.
+BUSY = Figure("Busy with plain requests", "% of the server's core", base="")
+KEPT = Figure("Kept from its core meanwhile by somebody else", "% of the time", base="")
 
 
 async def measure(stage: Stage, at: Contender) -> Values:
-    await stage.load(at, kind="unary", connections=64, seconds=0.5)  # warm: keys, connections, caches
-    before = at.cpu_s()
+    await stage.load(at, kind="unary", connections=CONNECTIONS, seconds=0.5)  # warm: keys, connections, caches
+    cpu_s, kept_s = at.cpu_s(), at.kept_waiting_s()
     found = await stage.unary(at)
     values = {REQUESTS: {at.name: found["per_s"]}}
     if at.pid is None:
         return values
-    cpu_s = at.cpu_s() - before
+    each_s, kept_s = (at.cpu_s() - cpu_s) / found["requests"], at.kept_waiting_s() - kept_s
     return values | {
-        CPU: {at.name: 1e6 * cpu_s / found["requests"]},
-        BUSY: {at.name: 100 * cpu_s * found["per_s"] / found["requests"]},
+        CPU: {at.name: 1e6 * each_s},
+        BUSY: {at.name: 100 * each_s * found["per_s"]},
+        KEPT: {at.name: 100 * kept_s * found["per_s"] / found["requests"]},
     }
 
 
-MEASUREMENT = Compared("unary", (REQUESTS, CPU, BUSY), measure)
+MEASUREMENT = Compared("unary", (REQUESTS, CPU, BUSY, KEPT), measure)

@@ -59,6 +59,12 @@ def test_it_is_told_whether_the_load_was_faster_than_what_it_measured(direct: fl
     assert report.proofs(report.summaries(MEASURED)) == []
 
 
+def test_it_is_told_how_often_the_books_held() -> None:
+    (told,) = report.books([1_000, 2_500])
+    assert "each of 2 runs" in told and "the 3,500 tokens" in told
+    assert report.books([]) == []
+
+
 def test_json_has_every_value_and_what_must_be_reached_of_what_was_measured() -> None:
     speed, wait = json.loads(json.dumps(report.plain(report.summaries(MEASURED), MEASURED)))
     assert speed["rows"][FAREBOX] == {"median": 2.0, "lowest": 1.0, "highest": 3.0, "values": [3.0, 1.0]}
