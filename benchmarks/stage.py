@@ -15,14 +15,15 @@ from benchmarks.stack import Contender, Ground
 
 __all__ = ["FULL", "QUICK", "Contender", "Size", "Stage"]
 
-# How long what is on its way may take to come back when wrk has stopped asking.
-DRAIN_S, SLOW_DRAIN_S = 1, 6
+# How long what is on its way may take to come back when wrk has stopped asking. Uvicorn closes a connection that rests
+# for 5 seconds.
+DRAIN_S, SLOW_DRAIN_S = 1, 4
 # A slow server is asked for so many times longer, or there would be too few answers to count.
 SLOW_TIMES = 3
 # Of plain requests. A server that waits for its stores is only kept busy by many at once: on four cores Valkey waits
 # for Postgres and the ledger a third of the time, so over 64 connections Farebox has nothing to do for a fifth of it,
-# over 256 for a twentieth.
-CONNECTIONS = 256
+# over 256 for a twentieth. Servers that wait for nobody do better over few.
+FEW_CONNECTIONS, CONNECTIONS = 64, 256
 ANSWER_TIMEOUT_S = 20
 # Of each open stream: in the server its two ends, and some for all else.
 DESCRIPTORS_PER_STREAM, OTHER_DESCRIPTORS = 2, 1_000
@@ -92,16 +93,16 @@ class Stage:
         await _told(process)
         return found
 
-    async def unary(self, at: Contender) -> dict[str, float]:
+    async def unary(self, at: Contender, connections: int = CONNECTIONS) -> dict[str, float]:
         """Plain requests, as many as are answered: `requests`, and `per_s` while they were asked."""
         seconds = self.size.seconds * (SLOW_TIMES if at.slow else 1)
         if self.wrk is None:
-            return await self.load(at, kind="unary", connections=CONNECTIONS, seconds=seconds)
+            return await self.load(at, kind="unary", connections=connections, seconds=seconds)
         path = self.ground.folder / "body.json"
         path.write_bytes(body(max_tokens=20))
         lasts = seconds + (SLOW_DRAIN_S if at.slow else DRAIN_S)
-        options = ["-t1", f"-c{CONNECTIONS}", f"-d{lasts}s", "--timeout", f"{ANSWER_TIMEOUT_S}s"]
-        given = ["-s", str(Path(__file__).with_name("wrk.lua")), at.url, "--", str(seconds), str(CONNECTIONS)]
+        options = ["-t1", f"-c{connections}", f"-d{lasts}s", "--timeout", f"{ANSWER_TIMEOUT_S}s"]
+        given = ["-s", str(Path(__file__).with_name("wrk.lua")), at.url, "--", str(seconds), str(connections)]
         with pinned(self.where.load):
             process = await asyncio.create_subprocess_exec(self.wrk, *options, *given, str(path), *at.keys, stdout=PIPE)
         found = await _told(process)
