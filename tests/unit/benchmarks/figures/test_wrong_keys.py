@@ -42,7 +42,8 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Flooding:
     """Of 2 seconds, in which bcrypt takes half a second of a core."""
     monkeypatch.setattr(wrong_keys, "paced", good)
     monkeypatch.setattr(wrong_keys, "MARGIN_S", 0.0)
-    monkeypatch.setattr(wrong_keys, "bcrypt_cpu_s", lambda _, looks=iter((1.0, 1.5)): next(looks))
+    looks = iter((1.0, 1.5))
+    monkeypatch.setattr(wrong_keys, "bcrypt_cpu_s", lambda _: next(looks))
     ground = Ground(Path(), plan([0]), "postgres://", "redis://", "http://127.0.0.1:1")
     return Flooding(ground, replace(QUICK, seconds=2), wrk=None, descriptors=20_000)
 
