@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks import environments
 from benchmarks.affinity import Plan
-from benchmarks.figure import DIRECT, FAREBOX, By, Figure
+from benchmarks.figure import DIRECT, FAREBOX, By, Figure, Goal
 from benchmarks.goals import Rows, goals_table, limit
 from benchmarks.plots import groups
 from benchmarks.stage import Size
@@ -92,29 +92,36 @@ def plain(figures: Figures, measured: Measured) -> list[dict[str, Any]]:
             "unit": figure.unit,
             "picture": figure.picture,
             "limits": list(limits(figure, rows)),
-            "ours": sorted({FAREBOX, *(goal.row for goal in figure.goals)}),
+            "ours": ours(figure, rows),
+            "drawn": [name for name in rows if name != DIRECT or figure.base == DIRECT],
             "rows": {name: asdict(row) | {"values": measured[figure][name]} for name, row in rows.items()},
         }
         for figure, rows in figures.items()
     ]
 
 
+def ours(figure: Figure, rows: Rows) -> list[str]:
+    """What is called Farebox; where it is measured alone, all that is not the base."""
+    called = [name for name in rows if name.startswith(FAREBOX)]
+    return called or [name for name in rows if name != figure.base]
+
+
 def limits(figure: Figure, rows: Rows) -> Iterator[dict[str, Any]]:
-    """What must be reached, of each goal that can be drawn, in the figure's unit."""
+    """What must be reached and what is aimed at, of each goal that can be drawn, in the figure's unit."""
     for goal in figure.goals:
-        value = limit(goal, goal.must, rows)
-        if value is not None:
-            yield {"label": _label(figure, goal.must, goal.by, goal.than, goal.after), "value": value}
+        for kind, bound in (("must", goal.must), ("aim", goal.aim)):
+            if bound is not None and (value := limit(goal, bound, rows)) is not None:
+                yield {"kind": kind, "label": f"{kind} {_label(figure, goal, bound)}", "value": value}
 
 
-def _label(figure: Figure, must: float, by: By, than: str, after: str) -> str:
-    sign, rest = "≥" if figure.more_is_better else "≤", f" + {after}" if after else ""
-    bound = {
-        By.RATIO: f"{must:g} × {than}",  # noqa: RUF001 -- as it is drawn
-        By.DIFFERENCE: f"{than} + {must:g} {figure.unit}",
-        By.ITSELF: f"{must:,g} {figure.unit}",
+def _label(figure: Figure, goal: Goal, bound: float) -> str:
+    sign, rest = "≥" if figure.more_is_better else "≤", f" + {goal.after}" if goal.after else ""
+    told = {
+        By.RATIO: f"{bound:g} × {goal.than}",  # noqa: RUF001 -- as it is drawn
+        By.DIFFERENCE: f"{goal.than} + {bound:g} {figure.unit}",
+        By.ITSELF: f"{bound:,g} {figure.unit}",
     }
-    return f"must be {sign} {bound[by]}{rest}"
+    return f"{sign} {told[goal.by]}{rest}"
 
 
 def draw(json_path: Path, folder: Path) -> list[str]:

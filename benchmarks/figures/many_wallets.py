@@ -13,13 +13,13 @@ WALLETS, QUICK_WALLETS = 100_000, 2_000
 FEW = 1_000
 SOME, ALL, COLD = "1,000 wallets", "all wallets", "all wallets, the first time"
 CPU = Figure(
-    "CPU per plain request, 1,000 wallets or 100,000",
+    "CPU per plain request, by the wallets at work",
     "µs",
     picture="wallets",
     base=SOME,
     goals=(ratio(SOME, must=1.1, aim=1.0, row=ALL),),
 )
-PER_S = Figure("Plain requests, 1,000 wallets or 100,000", "requests/s", "wallets", base=SOME, more_is_better=True)
+PER_S = Figure("Plain requests, by the wallets at work", "requests/s", "wallets", base=SOME, more_is_better=True)
 # What the many are measured with, after each has been asked for once.
 REQUESTS = 20_000
 

@@ -15,7 +15,7 @@ from benchmarks.stage import CONNECTIONS, Stage
 ONE, TWO = "1 worker", "2 workers"
 BY_CPU = Figure(
     "Plain requests by the workers' CPU",
-    "requests per second of all their cores",
+    "requests/s, were nothing else scarce",
     picture="workers",
     base=ONE,
     goals=(ratio(ONE, must=1.8, aim=1.95, row=TWO),),

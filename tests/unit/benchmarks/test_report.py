@@ -69,8 +69,31 @@ def test_json_has_every_value_and_what_must_be_reached_of_what_was_measured() ->
     speed, wait = json.loads(json.dumps(report.plain(report.summaries(MEASURED), MEASURED)))
     assert speed["rows"][FAREBOX] == {"median": 2.0, "lowest": 1.0, "highest": 3.0, "values": [3.0, 1.0]}
     assert speed["ours"] == [FAREBOX]
-    assert speed["limits"] == [{"label": f"must be ≥ 1.5 × {BARE}", "value": 3.0}]  # noqa: RUF001
-    assert wait["limits"] == [
-        {"label": "must be ≤ direct + 2 ms", "value": 6.0},
-        {"label": "must be ≤ 9 ms", "value": 9.0},
+    assert speed["limits"] == [
+        {"kind": "must", "label": f"must ≥ 1.5 × {BARE}", "value": 3.0},  # noqa: RUF001
+        {"kind": "aim", "label": f"aim ≥ 2 × {BARE}", "value": 4.0},  # noqa: RUF001
     ]
+    assert wait["limits"] == [
+        {"kind": "must", "label": "must ≤ direct + 2 ms", "value": 6.0},
+        {"kind": "aim", "label": "aim ≤ direct + 1 ms", "value": 5.0},
+        {"kind": "must", "label": "must ≤ 9 ms", "value": 9.0},
+        {"kind": "aim", "label": "aim ≤ 8 ms", "value": 8.0},
+    ]
+
+
+def test_the_load_itself_is_drawn_only_where_others_are_held_against_it() -> None:
+    rows = {SPEED: {**MEASURED[SPEED], DIRECT: [90.0]}, WAIT: MEASURED[WAIT]}
+    speed, wait = report.plain(report.summaries(rows), rows)
+    assert speed["drawn"] == [FAREBOX, BARE]
+    assert wait["drawn"] == [FAREBOX, DIRECT]
+
+
+def test_what_is_farebox_is_told_from_what_it_is_held_against() -> None:
+    measured = {SPEED: MEASURED[SPEED], WAIT: {"with": [1.0], "without": [2.0]}}
+    compared, alone = (report.summaries(measured)[figure] for figure in (SPEED, WAIT))
+    assert report.ours(SPEED, compared | {f"{FAREBOX}, 2 workers": compared[BARE]}) == [
+        FAREBOX,
+        f"{FAREBOX}, 2 workers",
+    ]
+    assert report.ours(Figure("a", "ms", base="without"), alone) == ["with"]
+    assert report.ours(Figure("a", "ms", base=""), alone) == ["with", "without"]
