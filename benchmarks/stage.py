@@ -42,7 +42,7 @@ class Size:
 
 
 QUICK = Size(repeats=1, seconds=1, quick=True)
-FULL = Size(repeats=5, seconds=4, quick=False)
+FULL = Size(repeats=3, seconds=4, quick=False)
 
 
 @dataclass
