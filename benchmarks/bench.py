@@ -116,7 +116,7 @@ def main(
     measured, noted = asyncio.run(run(size, where, wrk, measurements, chosen, found))
     figures = report.summaries(measured)
     missing = [name for name in wanted if name not in found]
-    notes = report.notes(size, where, wrk, missing) + noted + report.proofs(figures)
+    notes = report.notes(size, where, wrk, missing) + noted + report.proofs(figures) + report.disturbances(figures)
     json_path.write_text(json.dumps({"notes": notes, "figures": report.plain(figures, measured)}, indent=2))
     click.echo(report.text(figures, notes))
     if page:

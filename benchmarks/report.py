@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks import environments
 from benchmarks.affinity import Plan
 from benchmarks.figure import DIRECT, FAREBOX, By, Figure, Goal
+from benchmarks.figures.unary import KEPT
 from benchmarks.goals import Rows, goals_table, limit
 from benchmarks.plots import groups
 from benchmarks.stage import Size
@@ -21,6 +22,8 @@ from benchmarks.values import summary, table
 DRAW_TIMEOUT_S = 120.0
 # What load and upstream must manage of what the fastest contender does, or they are what was measured.
 ROOM = 1.5
+# What a quiet machine has to do by itself on a core is less.
+QUIET_PERCENT = 5.0
 CPU = "CPU and memory are the server's own, in Farebox's case the proxy's: not the ledger's, Postgres's and Valkey's"
 
 Figures = Mapping[Figure, Rows]
@@ -57,6 +60,16 @@ def books(audited: Sequence[int]) -> list[str]:
         return []
     held = f"the audit held after each of {len(audited)} runs of Farebox"
     return [f"books: {held}, and the {sum(audited):,} tokens emitted were billed, no more and no less"]
+
+
+def disturbances(figures: Figures) -> list[str]:
+    """Told where somebody else was on the server's core so long that ratios are not to be trusted."""
+    most = {name: row.highest for name, row in figures.get(KEPT, {}).items()}
+    name = max(most, key=most.__getitem__, default="")
+    if not name or most[name] <= QUIET_PERCENT:
+        return []
+    kept = f"{name} was kept from its core by somebody else for {most[name]:.0f} % of the time"
+    return [f"**this machine was not quiet**, so do not trust the ratios: {kept}"]
 
 
 def proofs(figures: Figures) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 from benchmarks import report
 from benchmarks.affinity import plan
 from benchmarks.figure import BARE, DIRECT, FAREBOX, Figure, Goal, difference, ratio
+from benchmarks.figures.unary import KEPT
 from benchmarks.stage import FULL, QUICK
 from benchmarks.values import summary
 
@@ -58,6 +59,16 @@ def test_it_is_told_whether_the_load_was_faster_than_what_it_measured(direct: fl
     (proof,) = report.proofs(report.summaries({SPEED: {**MEASURED[SPEED], DIRECT: [direct]}, WAIT: MEASURED[WAIT]}))
     assert told in proof
     assert report.proofs(report.summaries(MEASURED)) == []
+
+
+def test_a_machine_that_was_not_quiet_is_told_of() -> None:
+    def told(highest: float) -> list[str]:
+        return report.disturbances({KEPT: {BARE: summary([1.0, highest]), FAREBOX: summary([2.0])}})
+
+    assert told(report.QUIET_PERCENT) == []
+    (note,) = told(48.1)
+    assert f"{BARE} was kept from its core by somebody else for 48 %" in note
+    assert report.disturbances({}) == []
 
 
 def test_it_is_told_how_often_the_books_held() -> None:
