@@ -22,7 +22,7 @@ DRAIN_S, SLOW_DRAIN_S = 1, 4
 SLOW_TIMES = 3
 # Of plain requests. A server that waits for its stores is only kept busy by many at once: on four cores Valkey waits
 # for Postgres and the ledger a third of the time, so over 64 connections Farebox has nothing to do for a fifth of it,
-# over 256 for a twentieth. Servers that wait for nobody do better over few.
+# over 256 for a twentieth. Most servers that wait for nobody do better over few.
 FEW_CONNECTIONS, CONNECTIONS = 64, 256
 ANSWER_TIMEOUT_S = 20
 # Of each open stream: in the server its two ends, and some for all else.

@@ -1,7 +1,7 @@
 """Plain requests: an answer of one piece to a short prompt, as many as are answered.
 
 Over few connections and over many, and each server is told of by what it does best: few do not keep one busy that
-waits for its stores, and many cost every other server time.
+waits for its stores, and many cost most others time.
 """
 
 from dataclasses import dataclass
