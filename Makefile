@@ -22,8 +22,8 @@ quick: install-dev  ## unit and shape tests
 chaos: install-dev  ## the long run of the rig; ARGS="--schedules 300 --rigs 2 --seed 1"
 	$(BIN)/python -m tests.support.chaos $(ARGS)
 
-bench: install-dev  ## how fast it is, beside others; ARGS="--quick" for a few minutes
-	$(BIN)/python -m benchmarks.bench --page docs/PERFORMANCE.md $(ARGS)
+bench:  ## how fast it is, beside others; ARGS="--quick" for a few minutes, PYTHON=... for another interpreter
+	@$(PYTHON) -m benchmarks.environments --page docs/PERFORMANCE.md $(ARGS)
 
 check: install-dev  ## lint, types, shape
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@ import tempfile
 import urllib.request
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -40,13 +40,17 @@ UPSTREAM_CONNECTIONS = 16_384
 
 @dataclass(frozen=True)
 class Ground:
-    """What everything stands on: a folder, the cores, Postgres, Redis, and the upstream."""
+    """What everything stands on: a folder, the cores, Postgres, Redis, and the upstream.
+
+    `audited`: of each run of Farebox whose books held, how many tokens were emitted and billed.
+    """
 
     folder: Path
     where: Plan
     database: str
     redis: str
     upstream: str
+    audited: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,11 @@ class Contender:
 
     def cpu_s(self) -> float:
         return sum(sum(process.cpu_times()[:2]) for process in self._tree())
+
+    def kept_waiting_s(self) -> float:
+        """How long its threads could have run and had no core, for somebody else was on it."""
+        paths = [path for each in self._tree() for path in Path(f"/proc/{each.pid}/task").glob("*/schedstat")]
+        return sum(int(path.read_text().split()[1]) for path in paths) / 1e9  # nanoseconds
 
     def memory_bytes(self) -> int:
         return sum(process.memory_info().rss for process in self._tree())
@@ -196,13 +205,14 @@ async def proxy(on: Ground, running: Farebox, *options: str) -> AsyncIterator[Co
 @asynccontextmanager
 async def audited_proxy(on: Ground, running: Farebox, *options: str) -> AsyncIterator[Contender]:
     """The proxy; when it has ended, the audit must hold and each token that was emitted must have been billed."""
-    before = books(on.upstream)["tokens"] - await billed_tokens(on.database)
+    emitted, billed = books(on.upstream)["tokens"], await billed_tokens(on.database)
     async with proxy(on, running, *options) as at:
         yield at
     await running.office.settled()
-    after = books(on.upstream)["tokens"] - await billed_tokens(on.database)
-    if before != after:
-        raise RuntimeError(f"{after - before} tokens were emitted and not billed")
+    emitted, billed = books(on.upstream)["tokens"] - emitted, await billed_tokens(on.database) - billed
+    if emitted != billed:
+        raise RuntimeError(f"{emitted} tokens were emitted and {billed} billed")
+    on.audited.append(emitted)
 
 
 async def billed_tokens(database: str) -> int:
