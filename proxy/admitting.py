@@ -114,7 +114,7 @@ class Desk:
             wanted.asked.endpoint.name,
             wanted.route,
             wanted.price,
-            headers.client_request_id(request.raw_headers),
+            headers.client_request_id(request.headers.get_raw(b"x-client-request-id")),
             wanted.plan,
             held_nanos,
             None if is_all else wanted.plan.lowered_limit(held_nanos),

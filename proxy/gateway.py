@@ -79,12 +79,13 @@ class Call:
         self._endpoint = endpoint
         self._exchange = Exchange()
         self._request_id = new_request_id(wall_ms())
+        self._id = str(self._request_id)
         self._began_ms = monotonic_ms()
         self._decision: Decision | None = None
         self._admitted: Admitted | None = None
         self._funding: Funding | None = None
         self._sent: Outgoing | None = None
-        self._relay = Relay(_no_tap)
+        self._relay = _NOTHING_SENT
         self._client: AnswerStream | None = None
         self._recording: Recording | None = None
 
@@ -98,7 +99,7 @@ class Call:
             self._leave()
             raise
         except Exception as error:
-            log.error("call_failed", request_id=str(self._request_id), exc_info=error)
+            log.error("call_failed", request_id=self._id, exc_info=error)
             self._relay.abort()
             return await self._fail(Failure("internal_error", "Farebox failed."))
 
@@ -146,7 +147,7 @@ class Call:
         passed = headers.to_upstream(
             self._request.raw_headers,
             credential=route.credential,
-            request_id=str(self._request_id),
+            request_id=self._id,
             credential_header=route.credential_header,
         )
         trusts_counts = route.on_client_left is not OnClientLeft.ESTIMATE
@@ -276,7 +277,7 @@ class Call:
         return shape_of(self._endpoint.wire)
 
     def _own_headers(self) -> list[tuple[str, str]]:
-        own = [("x-request-id", str(self._request_id))]
+        own = [("x-request-id", self._id)]
         if self._admitted is not None and self._admitted.lowered_limit is not None:
             own.append(("x-farebox-max-tokens", str(self._admitted.lowered_limit)))
         if self._decision is not None:
@@ -289,13 +290,13 @@ class Call:
 
     def _on(self, event: Event, ending: Ending | None = None) -> None:
         for command in self._exchange.on(event):
-            if command is Command.ABORT_UPSTREAM:
+            if command is Command.SETTLE or command is Command.RELEASE:
+                assert self._admitted is not None and ending is not None
+                self._record(command, self._admitted, ending)
+            elif command is Command.ABORT_UPSTREAM:
                 self._relay.abort()
             elif command is Command.READ_ON:
                 self._relay.read_on()
-            elif command in (Command.SETTLE, Command.RELEASE):
-                assert self._admitted is not None and ending is not None
-                self._record(command, self._admitted, ending)
 
     def _record(self, command: Command, admitted: Admitted, ending: Ending) -> None:
         recorder, duration_ms = self._gateway.recorder, monotonic_ms() - self._began_ms
@@ -320,3 +321,7 @@ def _make_tap(
 
 def _no_tap(_: bytes, __: Framing | None) -> Tap:
     raise AssertionError("nothing was sent, so nothing answers")
+
+
+# Of all calls that have not asked the upstream yet. It has no upstream, and nothing changes it.
+_NOTHING_SENT = Relay(_no_tap)

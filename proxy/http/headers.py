@@ -96,15 +96,9 @@ def to_client(raw: Sequence[tuple[bytes, bytes]], *, is_edited: bool) -> list[tu
     ]
 
 
-def client_request_id(raw: Sequence[tuple[bytes, bytes]]) -> str | None:
-    """`x-client-request-id`, cut to 128 characters; `raw` has its names in lower case.
-
-    It is kept in JSON: bytes that are no text are replaced.
-    """
-    for name, value in raw:
-        if name == b"x-client-request-id":
-            return value.decode("utf-8", "replace")[:MAX_CLIENT_ID_CHARS] or None
-    return None
+def client_request_id(sent: bytes | None) -> str | None:
+    """`x-client-request-id` as it is kept, in JSON: 128 characters at most, and bytes that are no text are replaced."""
+    return None if sent is None else sent.decode("utf-8", "replace")[:MAX_CLIENT_ID_CHARS] or None
 
 
 def _text(value: bytes) -> str:
@@ -116,10 +110,10 @@ def _text(value: bytes) -> str:
 
 
 def _with_named_in_connection(dropped: frozenset[bytes], raw: Sequence[tuple[bytes, bytes]]) -> frozenset[bytes]:
-    lists = [value for name, value in raw if name == b"connection" and value not in _SAY_NOTHING]
-    if not lists:
-        return dropped
-    return dropped | frozenset(token.strip().lower() for value in lists for token in value.split(b","))
+    for name, value in raw:
+        if name == b"connection" and value not in _SAY_NOTHING:
+            dropped = dropped | frozenset(token.strip().lower() for token in value.split(b","))
+    return dropped
 
 
 _OF_REQUESTS = ("x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests")
