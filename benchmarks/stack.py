@@ -156,6 +156,7 @@ async def ground(where: Plan) -> AsyncIterator[Ground]:
     async with scratch() as folder:
         with pinned(where.stores):
             postgres = await EmbeddedPostgres.start(folder / "postgres", "a-password-of-a-benchmark")
+        with pinned(where.redis):
             valkey = await EmbeddedValkey.start(folder / "valkey", "a-password-of-a-benchmark")
         try:
             await migrate(postgres.url)
