@@ -30,7 +30,7 @@ def test_a_picture_stands_before_the_first_table_of_its_figures() -> None:
 
 def test_the_notes_name_the_cores_and_what_is_missing() -> None:
     told = report.notes(QUICK, plan([0, 1, 2, 3]), None, ["envoy"])
-    assert any("server on 0; upstream on 1; load on 2; stores on 3" in note for note in told)
+    assert any("server on 0; upstream on 1; load on 2; Valkey on 2; Postgres and ledger on 3" in note for note in told)
     assert any(note.startswith("envoy: left out") for note in told)
     assert told[0].startswith("quick") and not report.notes(FULL, plan([0]), None, [])[0].startswith("quick")
 
