@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 Cores = frozenset[int]
+# Of nice levels; a turn of another lasts 3 ms.
+_FIRST = -10
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,12 @@ def plan(cores: Sequence[int]) -> Plan:
         "each part on cores of its own",
     )
     return Plan(frozenset({first}), dealt[0], dealt[1], redis, stores, note[len(dealt) - 2])
+
+
+def goes_first(pid: int) -> None:
+    """On a core that it shares the process does not wait until the turn of others ends, if we may say so."""
+    with suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, pid, _FIRST)
 
 
 @contextmanager

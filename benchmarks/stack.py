@@ -18,7 +18,7 @@ import asyncpg
 import psutil
 
 from accounts.keys import NewKey
-from benchmarks.affinity import Cores, Plan, pinned
+from benchmarks.affinity import Cores, Plan, goes_first, pinned
 from benchmarks.asked import MODEL
 from ledger.migrate import migrate
 from runtime.embedded.postgres import EmbeddedPostgres
@@ -158,6 +158,7 @@ async def ground(where: Plan) -> AsyncIterator[Ground]:
             postgres = await EmbeddedPostgres.start(folder / "postgres", "a-password-of-a-benchmark")
         with pinned(where.redis):
             valkey = await EmbeddedValkey.start(folder / "valkey", "a-password-of-a-benchmark")
+            goes_first(valkey.pid)
         try:
             await migrate(postgres.url)
             await set_prices(postgres.url)

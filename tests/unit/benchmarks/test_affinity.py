@@ -1,8 +1,10 @@
 """Which cores each part of a benchmark gets."""
 
+import os
+
 import pytest
 
-from benchmarks.affinity import Plan, plan
+from benchmarks.affinity import Plan, goes_first, plan
 
 
 def parts(made: Plan) -> list[set[int]]:
@@ -38,3 +40,11 @@ def test_on_one_or_two_cores_nothing_is_pinned_and_that_is_said(cores: list[int]
 
 def test_the_plan_can_be_read() -> None:
     assert str(plan([0, 1, 2, 3])) == "server on 0; upstream on 1; load on 2; Valkey on 2; Postgres and ledger on 3"
+
+
+def test_who_may_not_go_first_goes_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "setpriority", refuse)
+    goes_first(os.getpid())
