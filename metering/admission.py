@@ -37,8 +37,8 @@ log = structlog.get_logger("farebox.admission")
 
 # A script over 128 requests runs for about a millisecond; Redis serves nobody else meanwhile.
 _MAX_BATCH = 128
-# So many calls under way: with two, a request waited longer for its turn than for Redis at half load (1.1 of 1.7 ms), and
-# the processor's work is the same. When Redis or we are busy, batches grow all the same.
+# So many calls under way: with two, a request waited longer for its turn than for Redis at half load (1.1 of 1.7 ms),
+# and the processor's work is the same. When Redis or we are busy, batches grow all the same.
 _MAX_IN_FLIGHT = 8
 _MAX_WAITING_ADMISSIONS = 10_000
 _REDIS_OR_POSTGRES_AWAY: tuple[type[BaseException], ...] = (*AWAY, *UNAVAILABLE)
