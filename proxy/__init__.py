@@ -15,6 +15,8 @@
     settlement    an ended request -> the usage entry it is recorded as
     failures      every way to refuse or fail -> status, code, body; refusals words what other parts report
     callers       who calls, for what takes nothing: models, usage_lookup (what one request came to)
+    pace, meters, request_log   how far a request came and when; what is counted of it; its line in the log
+    gauges, metrics_page, metrics_api   what is so just now; /metrics; both wired
     models, health  what can be used; lives? can serve?
 
     http/         the leg to the client

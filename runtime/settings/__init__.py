@@ -6,6 +6,7 @@
     notices   webhooks and mails about events
     upstream  the LLM servers
     metering  holds, tokenizers
+    metrics   what Prometheus is told
 
 Sections are frozen; secrets are `SecretStr`, which prints as stars.
 """
@@ -17,6 +18,7 @@ from pydantic import AfterValidator, Field
 from runtime.settings.accounts import Identity, KeyPolicy, Keys, Stripe
 from runtime.settings.fields import Section
 from runtime.settings.metering import Holds, Tokenizers
+from runtime.settings.metrics import LedgerListen, Metrics
 from runtime.settings.notices import Notices, Smtp, WebhookEndpoint
 from runtime.settings.servers import AdminListen, Database, Listen, Log, RedisServer, SpoolFolder
 from runtime.settings.upstream import Upstream, UpstreamKind
@@ -33,8 +35,10 @@ __all__ = [
     "IdentityConfig",
     "KeyPolicy",
     "Keys",
+    "LedgerListen",
     "Listen",
     "Log",
+    "Metrics",
     "Notices",
     "ReconcileConfig",
     "RedisServer",
@@ -111,4 +115,5 @@ class Config(AccountsConfig):
     holds: Holds = Holds()
     tokenizers: Tokenizers = Field(default_factory=dict)
     spool: SpoolFolder = SpoolFolder()
+    metrics: Metrics = Metrics()
     log: Log = Log()
