@@ -5,6 +5,8 @@ from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
+import structlog
+
 from proxy import meters
 from proxy.backends import Backends
 from proxy.drain import Drain
@@ -19,6 +21,8 @@ from runtime.metrics.slots import Slot
 from runtime.postgres import pool_look
 from runtime.settings import Config, Listen
 from runtime.tasks import TaskSet
+
+log = structlog.get_logger("farebox.metrics")
 
 
 def open_metrics(
@@ -53,4 +57,5 @@ async def serve_ledger_metrics(stack: AsyncExitStack, config: Config, page: Metr
     if wanted is None:
         return
     table: Table = {("GET", "/metrics"): page.show, ("GET", "/healthz"): live}
-    await listen(stack, Listen(host=wanted.host, port=wanted.port), table, {}, Drain(), reuse_port=False)
+    address = await listen(stack, Listen(host=wanted.host, port=wanted.port), table, {}, Drain(), reuse_port=False)
+    log.info("serving_metrics", address=address)

@@ -143,7 +143,8 @@ def configure(level: str, stream: TextIO = sys.stderr) -> None:
             structlog.processors.JSONRenderer(serializer=_dump),
         ],
         wrapper_class=_Logger,
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        # One write a line, its end with it: several workers write to the same place.
+        logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_ThroughStructlog()])

@@ -48,6 +48,25 @@ LOOP_LAG = Histogram(
 LOG_LINES = Counter(
     "farebox_log_lines_total", "Lines of level warning and above in the log, by event.", ("level", "event")
 )
+# Alerts ask if these have grown: what begins with its first time has not, for Prometheus.
+for _event in (
+    "settlement_lost",
+    "settlements_lost",
+    "hold_leaked",
+    "usage_event_buried",
+    "redis_was_emptied",
+    "spool_corrupt",
+    "spool_full",
+    "spool_file_missing",
+    "spool_unreadable",
+    "spool_record_unknown",
+    "call_failed",
+    "task_failed",
+    "handler_failed",
+    "api_failed",
+    "checkpoint_failed",
+):
+    LOG_LINES.add(("error", _event), 0)
 BUILD = Gauge("farebox_build_info", "1, with the version as a label.", ("version",), across="max")
 WORKERS = Gauge("farebox_workers", "Processes that answer at this address and have told of themselves lately.")
 CPU = Counter(

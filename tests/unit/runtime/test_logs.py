@@ -139,3 +139,18 @@ def test_what_has_no_value_is_not_said(lines: Lines) -> None:
     (line,) = lines.read_lines()
     assert "model" not in line
     assert line["count"] == 0
+
+
+def test_a_line_is_one_write(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several workers write to the same place, and their lines must not mix."""
+    written: list[str] = []
+
+    class Stream(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    configure("info", Stream())
+    structlog.get_logger("farebox.test").info("said")
+    (line,) = written
+    assert line.endswith("\n")
