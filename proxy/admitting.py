@@ -109,9 +109,7 @@ class Desk:
     ) -> Admitted:
         """What was let in; raises the refusal if it was not."""
         if decision.outcome is not Outcome.ADMITTED:
-            failure = refusals.of_decision(decision, wanted.plan.least_nanos, wanted.tokens)
-            failure.reason = decision.outcome.name.lower()
-            raise failure
+            raise refusals.of_decision(decision, wanted.plan.least_nanos, wanted.tokens)
         return Admitted(
             request_id,
             identity,
