@@ -14,12 +14,10 @@ from ledger.entries import DRAINED
 from ledger.money import format_dollars
 from metering.admission import Decision
 from metering.endpoints import Endpoint
-from metering.formats.format import Ask
 from metering.framing import Framing
 from metering.injection import Outgoing
 from metering.kinds import OnClientLeft
-from metering.reading import Tally
-from metering.tap import AnswerTap, StreamTap, Tap
+from metering.tap import Tap
 from proxy import meters, refusals, request_log
 from proxy.admitting import Desk
 from proxy.drain import Drain
@@ -30,11 +28,12 @@ from proxy.funding import Funding
 from proxy.http import headers
 from proxy.http.answers import failure_response
 from proxy.leaving import Drains
-from proxy.pace import Pace
 from proxy.questions import Questions, is_about_our_question
 from proxy.recording import Recorder, Recording
 from proxy.relay import Relay, Signal
 from proxy.settlement import CLIENT_LEFT, FUNDS_ENDED, Admitted, Ending, ended_how
+from proxy.taps import make_tap
+from proxy.tracing import with_context
 from proxy.upstream.errors import UpstreamError
 from proxy.upstream.pool import UpstreamRequest
 from runtime.clock import monotonic_ns, wall_ms
@@ -80,7 +79,7 @@ class Call:
         self._endpoint = endpoint
         self._exchange = Exchange()
         self._request_id = new_request_id(wall_ms())
-        self._pace = Pace()
+        self._pace = gateway.recorder.begin(request)
         self._decision: Decision | None = None
         self._admitted: Admitted | None = None
         self._funding: Funding | None = None
@@ -150,8 +149,10 @@ class Call:
             request_id=str(self._request_id),
             credential_header=route.credential_header,
         )
+        if self._pace.span is not None:
+            passed = with_context(passed, self._pace.span)
         trusts_counts = route.on_client_left is not OnClientLeft.ESTIMATE
-        self._relay = relay = Relay(partial(_make_tap, self._endpoint, asked.ask, sent, trusts_counts))
+        self._relay = relay = Relay(partial(make_tap, self._endpoint, asked.ask, sent, trusts_counts))
         assert self._funding is not None
         self._funding.follow(relay)
         path = self._endpoint.upstream_path
@@ -313,15 +314,6 @@ class Call:
         trusts_running = not (is_estimate and admitted.route.on_client_left is OnClientLeft.ESTIMATE)
         tap = self._relay.tap
         self._recording = recorder.charge(admitted, ending, tap, pace, trusts_running=trusts_running)
-
-
-def _make_tap(
-    endpoint: Endpoint, ask: Ask, sent: Outgoing, trusts_counts: bool, content_type: bytes, framing: Framing | None
-) -> Tap:
-    if framing is None:
-        return AnswerTap(endpoint.wire, is_text=not content_type.startswith((b"audio/", b"image/")))
-    tally = Tally(ask.candidates, ask.prompts)
-    return StreamTap(endpoint.wire, framing, sent.removal, keeps_text=True, trusts_counts=trusts_counts, tally=tally)
 
 
 def _no_tap(_: bytes, __: Framing | None) -> Tap:

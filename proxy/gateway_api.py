@@ -25,6 +25,7 @@ from proxy.prices import PriceBook
 from proxy.recording import Recorder
 from proxy.routing import Route, Routes
 from proxy.starting import StartError
+from proxy.tracing import open_tracing
 from proxy.upstream.pool import PoolLimits, UpstreamPool, parse_origin
 from proxy.usage_lookup import UsageLookup
 from runtime.http.request import Reply
@@ -65,7 +66,8 @@ async def open_gateway(
     stack.push_async_callback(counter.close)
     looks.append(GatewayLook(limits, routes, verifier, spool, config.spool.max_bytes, prices, drain))
     slow_ms = int(config.log.slow_s * 1000)
-    recorder = Recorder(limits, Counting(counter), slow_ms, config.listen.trusted_proxies)
+    tracing = await stack.enter_async_context(open_tracing(config.traces))
+    recorder = Recorder(limits, Counting(counter), slow_ms, config.listen.trusted_proxies, tracing)
     stack.push_async_callback(recorder.tasks.drain, _COUNT_DRAIN_S)
     desk = Desk(verifier, limits, prices, routes, config.listen, config.holds)
     gateway = Gateway(desk, recorder, config.listen, drain)

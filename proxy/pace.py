@@ -1,7 +1,12 @@
 """How far one request has come, and when: what its log line and the metrics tell of it."""
 
+from typing import TYPE_CHECKING
+
 from proxy.key_cache import Identity
 from runtime.clock import monotonic_ns
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
 
 _NS_PER_MS, _NS_PER_US = 1_000_000, 1_000
 
@@ -26,6 +31,7 @@ class Pace:
         "identity",
         "model",
         "sent_ns",
+        "span",
         "uploading_ns",
     )
 
@@ -36,6 +42,7 @@ class Pace:
         self.closed_ns = 0
         self.identity: Identity | None = None
         self.model: str | None = None
+        self.span: Span | None = None  # where it is traced
         self.duration_ms = 0
         self.added_us: int | None = None
         self.first_byte_us: int | None = None

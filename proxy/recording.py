@@ -17,7 +17,7 @@ from metering.outcome import Report, report, resolve
 from metering.settlements import Settlement
 from metering.tap import Tap
 from metering.usage import Usage
-from proxy import meters, request_log
+from proxy import meters, request_log, span_attributes
 from proxy.counting import Counting
 from proxy.failures import Failure
 from proxy.http import headers
@@ -25,6 +25,7 @@ from proxy.http.client_address import client_address
 from proxy.pace import Pace
 from proxy.remote_counting import counter_of
 from proxy.settlement import Admitted, Ending, charged_entry, free_entry
+from proxy.tracing import Tracing, end_span
 from runtime.addresses import Network
 from runtime.coalesce import Overloaded
 from runtime.http.request import Request
@@ -58,7 +59,15 @@ class Recorder:
     counting: Counting
     slow_ms: int = 60_000
     trusted_proxies: tuple[Network, ...] = ()
+    tracing: Tracing | None = None
     tasks: TaskSet = field(default_factory=TaskSet)
+
+    def begin(self, request: Request) -> Pace:
+        """A request has come."""
+        pace = Pace()
+        if self.tracing is not None:
+            pace.span = self.tracing.begin(request.raw_headers)
+        return pace
 
     def refused(self, request: Request, request_id: UUID, endpoint: Endpoint, failure: Failure, pace: Pace) -> None:
         """A request that was not let in: nothing is owed, and it is told of all the same."""
@@ -66,6 +75,9 @@ class Recorder:
         meters.refused(failure.code, failure.reason)
         address = client_address(request.remote, request.raw_headers, self.trusted_proxies)
         client_id = headers.client_request_id(request.raw_headers)
+        if pace.span is not None:
+            told = span_attributes.of_refused(str(request_id), endpoint, failure, pace)
+            end_span(pace.span, span_attributes.span_name(endpoint.name, pace.model), told, failure.status)
         request_log.refused(request_id, endpoint, failure, pace, address, client_id)
 
     def free(self, admitted: Admitted, ending: Ending, pace: Pace) -> Recording:
@@ -132,4 +144,7 @@ class Recorder:
         except Overloaded:
             log.error("settlement_lost", request_id=str(entry.request_id), cost_nanos=entry.cost_nanos)
         meters.ended(entry, admitted.price.model, admitted.route.settings.name, pace)
+        if pace.span is not None:
+            told = span_attributes.of_ended(admitted, ending, entry, pace)
+            end_span(pace.span, span_attributes.span_name(entry.endpoint, entry.model), told, entry.status_code)
         request_log.ended(admitted, ending, entry, pace, self.slow_ms)

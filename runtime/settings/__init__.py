@@ -6,7 +6,7 @@
     notices   webhooks and mails about events
     upstream  the LLM servers
     metering  holds, tokenizers
-    metrics   what Prometheus is told
+    metrics   what Prometheus is told; traces, which go to OpenTelemetry
 
 Sections are frozen; secrets are `SecretStr`, which prints as stars.
 """
@@ -21,6 +21,7 @@ from runtime.settings.metering import Holds, Tokenizers
 from runtime.settings.metrics import LedgerListen, Metrics
 from runtime.settings.notices import Notices, Smtp, WebhookEndpoint
 from runtime.settings.servers import AdminListen, Database, Listen, Log, RedisServer, SpoolFolder
+from runtime.settings.traces import Traces
 from runtime.settings.upstream import Upstream, UpstreamKind
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "SpoolFolder",
     "Stripe",
     "StripeConfig",
+    "Traces",
     "Upstream",
     "UpstreamKind",
     "UpstreamsConfig",
@@ -116,4 +118,5 @@ class Config(AccountsConfig):
     tokenizers: Tokenizers = Field(default_factory=dict)
     spool: SpoolFolder = SpoolFolder()
     metrics: Metrics = Metrics()
+    traces: Traces | None = None
     log: Log = Log()
