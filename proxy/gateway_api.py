@@ -47,6 +47,7 @@ async def open_gateway(
 
     `looks` gets what puts the gauges.
     """
+    tracing = await stack.enter_async_context(open_tracing(config.traces))
     spool = await _open_spool(config.spool)
     stack.push_async_callback(spool.close)
     limits = Limits(
@@ -66,7 +67,6 @@ async def open_gateway(
     stack.push_async_callback(counter.close)
     looks.append(GatewayLook(limits, routes, verifier, spool, config.spool.max_bytes, prices, drain))
     slow_ms = int(config.log.slow_s * 1000)
-    tracing = await stack.enter_async_context(open_tracing(config.traces))
     recorder = Recorder(limits, Counting(counter), slow_ms, config.listen.trusted_proxies, tracing)
     stack.push_async_callback(recorder.tasks.drain, _COUNT_DRAIN_S)
     desk = Desk(verifier, limits, prices, routes, config.listen, config.holds)

@@ -23,8 +23,8 @@ RawHeaders = list[tuple[bytes, bytes]]
 
 _CONTEXT_HEADERS = (b"traceparent", b"tracestate")
 _SERVER_ERRORS = 500
-# For the spans that are left when the process stops.
-_FLUSH_S = 5.0
+# For one batch, with all its tries. A collector that is away also keeps a process from its end for so long, not longer.
+_EXPORT_TIMEOUT_S = 2.0
 
 
 class Tracing:
@@ -49,8 +49,7 @@ class Tracing:
         return self._tracer.start_span("request", context, kind=SpanKind.SERVER)
 
     async def close(self) -> None:
-        """What is left is sent, for a few seconds."""
-        await asyncio.to_thread(self._provider.force_flush, int(_FLUSH_S * 1000))
+        """What is left is sent, if somebody takes it."""
         await asyncio.to_thread(self._provider.shutdown)
 
 
@@ -82,7 +81,9 @@ def _provider(settings: Traces, exporter: "SpanExporter | None") -> "TracerProvi
     sampler = ParentBased(TraceIdRatioBased(settings.sample))
     resource = Resource.create({"service.name": settings.service_name, "service.version": farebox_version()})
     provider = TracerProvider(sampler=sampler, resource=resource, shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(exporter or OTLPSpanExporter(settings.endpoint, headers=headers)))
+    if exporter is None:
+        exporter = OTLPSpanExporter(settings.endpoint, headers=headers, timeout=_EXPORT_TIMEOUT_S)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
     return provider
 
 
