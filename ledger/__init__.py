@@ -16,6 +16,7 @@
     redis_store    what the ledger changes in Redis, by the scripts of lua/
     balances       what Postgres says about wallets and keys -> Redis, by version
     process        writers, mirror and partitions, run together
+    meters         what a ledger process counts, for Prometheus
     lives          is Redis still the one that it was
     backlog        says when too much waits to be posted
     migrate        numbered SQL files, applied once, under a lock

@@ -16,6 +16,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from ledger import meters
 from ledger.entries import EntryError, SettledEntry
 from ledger.lanes import LANES, Lanes, lane_of
 from ledger.lives import life_of
@@ -24,7 +25,7 @@ from ledger.posting import OnStep, PostOutcome, no_step
 from ledger.redis_store import Acknowledgement, RedisStore
 from ledger.stream import CLAIM_IDLE_MS, DEAD_CONSUMER_IDLE_MS, RawEvent, UsageStream
 from runtime.backoff import Backoff, pause
-from runtime.clock import ClockMs, monotonic_ms
+from runtime.clock import ClockMs, monotonic_ms, monotonic_ns, wall_ms
 from runtime.postgres import FAILED, UNAVAILABLE
 
 T = TypeVar("T")
@@ -169,6 +170,14 @@ class LedgerWriter:
             return
         self._on_step("acknowledged")
         log.debug("batch_posted", shard=self._shard, posted=outcome.posted, duplicates=outcome.duplicates)
+        meters.posted(
+            new=outcome.posted,
+            duplicates=outcome.duplicates,
+            corrected=outcome.corrected,
+            buried=outcome.buried + len(part.unreadable),
+            oldest_event_id=part.entries[0].event_id if part.entries else None,
+            now_ms=wall_ms(),
+        )
         await self._touch_keys(part.entries)
 
     async def _touch_keys(self, entries: Sequence[SettledEntry]) -> None:
@@ -181,9 +190,13 @@ class LedgerWriter:
         """Tries until it works. None: told to stop, and it still did not."""
         backoff = Backoff()
         while True:
+            began_ns = monotonic_ns()
             try:
-                return await attempt()
+                done = await attempt()
+                meters.STEPS.observe((what,), (monotonic_ns() - began_ns) // 1_000)
+                return done
             except TRY_AGAIN as error:
+                meters.STEP_FAILURES.add((what,))
                 # What does not pass by itself, such as a column that is missing, waits for somebody to mend it.
                 say = log.warning if isinstance(error, PASSING) else log.error
                 say("ledger_step_failed", phase=what, shard=self._shard, error=type(error).__name__)

@@ -218,6 +218,15 @@ class Limits:
         """Is there a shard that is not known to be away?"""
         return not all(breaker.is_open for breaker in self._breakers)
 
+    def open_breakers(self) -> list[bool]:
+        """Of each shard, if its server is left alone for now."""
+        return [breaker.is_open for breaker in self._breakers]
+
+    def waiting(self) -> dict[str, int]:
+        """What waits to be sent to Redis, by what for."""
+        admissions = sum(map(len, self._admissions))
+        return {"admit": admissions, "settle": self._settler.waiting(), "extend": self.leases.waiting()}
+
     async def _load(self, request: Admission) -> None:
         try:
             await self._loader.push_wallets([request.wallet_id])

@@ -77,6 +77,10 @@ class Settler:
             max_waiting=_MAX_WAITING,
         )
 
+    def waiting(self) -> int:
+        """How many settlements have not been sent yet."""
+        return sum(map(len, self._ways))
+
     def start(self) -> None:
         """From now on what is in the spool is replayed, at first what an earlier run left."""
         self._tasks.spawn(self._resender.run(), name="settlements-again")

@@ -4,6 +4,7 @@
     gateway       its interpreter: one request from its first byte to its settlement
     admitting     the desk before it: whose key, what for, at which price, is there room
     asking        a request, parsed and checked, and what goes upstream for it
+    taps          which tap reads along
     relay         upstream bytes -> tap -> client, with back-pressure
     recording     an ended call -> its settlement, counted first where nobody reported (counting, remote_counting)
     leaving       a client that left: is the rest of its answer worth reading?
@@ -15,6 +16,9 @@
     settlement    an ended request -> the usage entry it is recorded as
     failures      every way to refuse or fail -> status, code, body; refusals words what other parts report
     callers       who calls, for what takes nothing: models, usage_lookup (what one request came to)
+    pace, meters, request_log   how far a request came and when; what is counted of it; its line in the log
+    tracing, span_attributes    OpenTelemetry, where it is on: a span a request, and what it says
+    gauges, metrics_page, metrics_api   what is so just now; /metrics; both wired
     models, health  what can be used; lives? can serve?
 
     http/         the leg to the client

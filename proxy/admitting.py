@@ -22,9 +22,11 @@ from proxy.http import headers
 from proxy.http.body import presented_key, read_body
 from proxy.http.client_address import client_address
 from proxy.keys import Identity, KeyVerifier
+from proxy.pace import Pace
 from proxy.prices import PriceBook
 from proxy.routing import Route, Routes
 from proxy.settlement import Admitted
+from runtime.clock import monotonic_ns
 from runtime.http.request import Request
 from runtime.settings import Holds, Listen
 
@@ -53,13 +55,17 @@ class Desk:
     listen: Listen
     holds: Holds = field(default_factory=Holds)
 
-    async def identify(self, request: Request) -> Identity:
-        return await self.verifier.verify(presented_key(request.headers))
+    async def identify(self, request: Request, pace: Pace) -> Identity:
+        pace.identity = identity = await self.verifier.verify(presented_key(request.headers))
+        return identity
 
-    async def read(self, request: Request, endpoint: Endpoint) -> Wanted:
+    async def read(self, request: Request, endpoint: Endpoint, pace: Pace) -> Wanted:
+        since_ns = monotonic_ns()
         raw = await read_body(request, self.listen.max_body_bytes, self.listen.body_timeout_s)
+        pace.uploading_ns = monotonic_ns() - since_ns
         asked = asking.parse(raw, endpoint, request.headers.get("Content-Type", ""))
         route, price = self._route_and_price(asked.ask.model, endpoint)
+        pace.model = asked.ask.model
         settings = route.settings
         most = bound(
             asked.ask, asked.fields, settings.max_output_tokens, route.kind, context_tokens=settings.context_tokens
@@ -114,7 +120,7 @@ class Desk:
             wanted.asked.endpoint.name,
             wanted.route,
             wanted.price,
-            headers.client_request_id(request.headers.get_raw(b"x-client-request-id")),
+            headers.client_request_id(request.headers),
             wanted.plan,
             held_nanos,
             None if is_all else wanted.plan.lowered_limit(held_nanos),

@@ -4,6 +4,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import structlog
 
@@ -14,6 +15,8 @@ from proxy.drain import Drain
 from proxy.gateway_api import RouteTable, open_gateway
 from proxy.health import Health
 from proxy.listeners import listen
+from proxy.meters import PROXY
+from proxy.metrics_api import open_metrics, with_metrics
 from proxy.prices import PriceBook, price_listener
 from proxy.starting import StartError
 from runtime.postgres import Pool
@@ -24,8 +27,11 @@ log = structlog.get_logger("farebox.app")
 
 
 @asynccontextmanager
-async def serving(config: Config, *, reuse_port: bool = False) -> AsyncIterator[str]:
-    """A serving process, ready when entered; yields its address. On leaving: drained, settled, closed."""
+async def serving(config: Config, *, reuse_port: bool = False, metrics_slot: Path | None = None) -> AsyncIterator[str]:
+    """A serving process, ready when entered; yields its address. On leaving: drained, settled, closed.
+
+    `metrics_slot`: where its metrics meet those of the other workers on its port.
+    """
     async with AsyncExitStack() as stack:
         backends = await stack.enter_async_context(open_backends(config, "farebox-proxy"))
         tasks = TaskSet()
@@ -36,10 +42,12 @@ async def serving(config: Config, *, reuse_port: bool = False) -> AsyncIterator[
         tasks.spawn(listener.run(asyncio.Event()), name="price-listener")
         drain = Drain()
         health = Health(backends.redis, prices, drain)
-        table = health_table(health) | await open_gateway(stack, config, backends, prices, drain)
+        metrics = open_metrics(tasks, config, backends, PROXY, metrics_slot)
+        looks = metrics.book.looks
+        table = health_table(health) | await open_gateway(stack, config, backends, prices, drain, looks)
         accounts = await open_account_api(stack, config, backends)
-        admin_table = accounts.admin | health_table(health)
-        address = await listen(stack, config.listen, table | accounts.public, admin_table, drain, reuse_port=reuse_port)
+        tables = with_metrics(metrics, config.listen, table | accounts.public, accounts.admin | health_table(health))
+        address = await listen(stack, config.listen, *tables, drain, reuse_port=reuse_port, looks=looks)
         _settle_garbage_collection()
         log.info("serving", address=address)
         yield address

@@ -18,6 +18,10 @@ class Drain:
         self._in_flight += 1
         self._idle.clear()
 
+    @property
+    def in_flight(self) -> int:
+        return self._in_flight
+
     def __exit__(self, *_: object) -> None:
         self._in_flight -= 1
         if self._in_flight == 0:

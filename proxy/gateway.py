@@ -14,13 +14,11 @@ from ledger.entries import DRAINED
 from ledger.money import format_dollars
 from metering.admission import Decision
 from metering.endpoints import Endpoint
-from metering.formats.format import Ask
 from metering.framing import Framing
 from metering.injection import Outgoing
 from metering.kinds import OnClientLeft
-from metering.reading import Tally
-from metering.tap import AnswerTap, StreamTap, Tap
-from proxy import refusals
+from metering.tap import Tap
+from proxy import meters, refusals, request_log
 from proxy.admitting import Desk
 from proxy.drain import Drain
 from proxy.error_shapes import ErrorShape, body_of, last_event, shape_of
@@ -34,9 +32,11 @@ from proxy.questions import Questions, is_about_our_question
 from proxy.recording import Recorder, Recording
 from proxy.relay import Relay, Signal
 from proxy.settlement import CLIENT_LEFT, FUNDS_ENDED, Admitted, Ending, ended_how
+from proxy.taps import make_tap
+from proxy.tracing import with_context
 from proxy.upstream.errors import UpstreamError
 from proxy.upstream.pool import UpstreamRequest
-from runtime.clock import monotonic_ms, wall_ms
+from runtime.clock import monotonic_ns, wall_ms
 from runtime.http.request import Reply, Request
 from runtime.http.response import Response
 from runtime.http.stream import AnswerStream
@@ -80,7 +80,7 @@ class Call:
         self._exchange = Exchange()
         self._request_id = new_request_id(wall_ms())
         self._id = str(self._request_id)
-        self._began_ms = monotonic_ms()
+        self._pace = gateway.recorder.begin(request)
         self._decision: Decision | None = None
         self._admitted: Admitted | None = None
         self._funding: Funding | None = None
@@ -107,14 +107,14 @@ class Call:
 
     async def _admit(self) -> Admitted:
         desk = self._gateway.desk
-        identity = await desk.identify(self._request)
+        identity = await desk.identify(self._request, self._pace)
         self._on(Event.VERIFIED)
-        wanted = await desk.read(self._request, self._endpoint)
+        wanted = await desk.read(self._request, self._endpoint, self._pace)
         decision = await desk.ask_for_room(self._request, self._request_id, identity, wanted)
         if not refusals.is_about_the_key(decision):
             self._decision = decision
         admitted = desk.admitted(self._request, self._request_id, identity, wanted, decision)
-        self._funding = Funding(admitted, desk.limits.leases, self._gateway.tasks, self._began_ms)
+        self._funding = Funding(admitted, desk.limits.leases, self._gateway.tasks, self._pace.began_ns // 1_000_000)
         self._on(Event.HOLD_PLACED)
         return admitted
 
@@ -150,14 +150,17 @@ class Call:
             request_id=self._id,
             credential_header=route.credential_header,
         )
+        if self._pace.span is not None:
+            passed = with_context(passed, self._pace.span)
         trusts_counts = route.on_client_left is not OnClientLeft.ESTIMATE
-        self._relay = relay = Relay(partial(_make_tap, self._endpoint, asked.ask, sent, trusts_counts))
+        self._relay = relay = Relay(partial(make_tap, self._endpoint, asked.ask, sent, trusts_counts))
         assert self._funding is not None
         self._funding.follow(relay)
         path = self._endpoint.upstream_path
         request = UpstreamRequest("POST", path, passed, sent.body, is_rooted=self._endpoint.is_rooted)
         try:
             relay.upstream = await route.pool.send(request, relay)
+            self._pace.sent_ns = self._pace.sent_ns or monotonic_ns()
         except UpstreamError as error:
             raise refusals.of_upstream(error) from error
         if self._exchange.state is State.ADMITTED:
@@ -203,14 +206,17 @@ class Call:
             await self._recording.wait(_SETTLE_WAIT_S)
             if self._recording.entry is not None:
                 passed.append(("x-farebox-cost", format_dollars(self._recording.entry.cost_nanos)))
+            meters.handed_over(monotonic_ns() - self._pace.closed_ns)
         return Response(relay.status, passed, relay.body)
 
     async def _fail(self, failure: Failure) -> Reply:
         if self._exchange.state in (State.RECEIVED, State.KNOWN):
             self._on(Event.REFUSED)
+            self._gateway.recorder.refused(self._request, self._request_id, self._endpoint, failure, self._pace)
         else:
             status = failure.status if self._client is None else self._relay.status
-            self._on(Event.UPSTREAM_FAILED, Ending(failure.code, status, failure.message))
+            fault = request_log.fault_of(failure.__cause__) or f"status {self._relay.status}"
+            self._on(Event.UPSTREAM_FAILED, Ending(failure.code, status, failure.message, fault))
         if self._client is None:
             return failure_response(failure, self._own_headers(), body_of(failure, self._shape))
         return self._end_with_event(failure, self._client)
@@ -299,24 +305,16 @@ class Call:
                 self._relay.read_on()
 
     def _record(self, command: Command, admitted: Admitted, ending: Ending) -> None:
-        recorder, duration_ms = self._gateway.recorder, monotonic_ms() - self._began_ms
+        recorder, pace = self._gateway.recorder, self._pace
+        pace.close(self._relay.first_ns)
         has_answer = self._relay.status == 0 or self._relay.is_good
         if command is Command.RELEASE or not has_answer:
-            self._recording = recorder.free(admitted, ending, duration_ms)
+            self._recording = recorder.free(admitted, ending, pace)
             return
         is_estimate = ending.status == _CLIENT_CLOSED_REQUEST and not ending.is_complete
         trusts_running = not (is_estimate and admitted.route.on_client_left is OnClientLeft.ESTIMATE)
         tap = self._relay.tap
-        self._recording = recorder.charge(admitted, ending, tap, duration_ms, trusts_running=trusts_running)
-
-
-def _make_tap(
-    endpoint: Endpoint, ask: Ask, sent: Outgoing, trusts_counts: bool, content_type: bytes, framing: Framing | None
-) -> Tap:
-    if framing is None:
-        return AnswerTap(endpoint.wire, is_text=not content_type.startswith((b"audio/", b"image/")))
-    tally = Tally(ask.candidates, ask.prompts)
-    return StreamTap(endpoint.wire, framing, sent.removal, keeps_text=True, trusts_counts=trusts_counts, tally=tally)
+        self._recording = recorder.charge(admitted, ending, tap, pace, trusts_running=trusts_running)
 
 
 def _no_tap(_: bytes, __: Framing | None) -> Tap:

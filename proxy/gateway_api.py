@@ -18,12 +18,14 @@ from proxy.callers import Callers
 from proxy.counting import Counting
 from proxy.drain import Drain
 from proxy.gateway import Gateway
+from proxy.gauges import GatewayLook, Look
 from proxy.keys import KeyVerifier
 from proxy.models import ModelList
 from proxy.prices import PriceBook
 from proxy.recording import Recorder
 from proxy.routing import Route, Routes
 from proxy.starting import StartError
+from proxy.tracing import open_tracing
 from proxy.upstream.pool import PoolLimits, UpstreamPool, parse_origin
 from proxy.usage_lookup import UsageLookup
 from runtime.http.request import Reply
@@ -39,9 +41,13 @@ _COUNT_DRAIN_S = 6.0
 
 
 async def open_gateway(
-    stack: AsyncExitStack, config: Config, backends: Backends, prices: PriceBook, drain: Drain
+    stack: AsyncExitStack, config: Config, backends: Backends, prices: PriceBook, drain: Drain, looks: list[Look]
 ) -> RouteTable:
-    """Every path that is answered; OpenAI's and Anthropic's stand under `/v1` and `/api/v1` alike."""
+    """Every path that is answered; OpenAI's and Anthropic's stand under `/v1` and `/api/v1` alike.
+
+    `looks` gets what puts the gauges.
+    """
+    tracing = await stack.enter_async_context(open_tracing(config.traces))
     spool = await _open_spool(config.spool)
     stack.push_async_callback(spool.close)
     limits = Limits(
@@ -59,7 +65,9 @@ async def open_gateway(
     stack.push_async_callback(verifier.close)
     counter = _token_counter(config)
     stack.push_async_callback(counter.close)
-    recorder = Recorder(limits, Counting(counter))
+    looks.append(GatewayLook(limits, routes, verifier, spool, config.spool.max_bytes, prices, drain))
+    slow_ms = int(config.log.slow_s * 1000)
+    recorder = Recorder(limits, Counting(counter), slow_ms, config.listen.trusted_proxies, tracing)
     stack.push_async_callback(recorder.tasks.drain, _COUNT_DRAIN_S)
     desk = Desk(verifier, limits, prices, routes, config.listen, config.holds)
     gateway = Gateway(desk, recorder, config.listen, drain)

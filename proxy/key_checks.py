@@ -30,6 +30,11 @@ class KeyChecks:
         self._waiting: Counter[str] = Counter()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="bcrypt", initializer=_step_back)
 
+    @property
+    def waiting(self) -> int:
+        """How many are being checked, or wait for that."""
+        return self._waiting.total()
+
     def must_have_room(self, prefix: str) -> None:
         """Raises Overloaded where too many wait already, in all or with this prefix."""
         waiting = self._waiting

@@ -8,7 +8,9 @@ from contextlib import AsyncExitStack
 
 import structlog
 
+from proxy import meters
 from proxy.drain import Drain
+from proxy.gauges import Look
 from proxy.http.routes import Table
 from proxy.http.server import HttpServer
 from proxy.starting import StartError
@@ -21,14 +23,23 @@ _BACKLOG = 1024
 
 
 async def listen(
-    stack: AsyncExitStack, settings: Listen, table: Table, admin_table: Table, drain: Drain, *, reuse_port: bool
+    stack: AsyncExitStack,
+    settings: Listen,
+    table: Table,
+    admin_table: Table,
+    drain: Drain,
+    *,
+    reuse_port: bool,
+    looks: list[Look] | None = None,
 ) -> str:
     """The public address; `admin_table` is served where `settings.admin` says, or nowhere. `stack` drains and closes.
 
-    Raises StartError.
+    `looks` gets what counts the connections (see runtime.metrics.book). Raises StartError.
     """
     listeners = _Listeners(settings, drain, reuse_port)
     stack.push_async_callback(listeners.close)
+    if looks is not None:
+        looks.append(listeners.count_connections)
     if settings.admin is not None:
         address = await listeners.open("listen.admin", settings.admin.host, settings.admin.port, admin_table)
         log.info("serving_admin", address=address)
@@ -55,6 +66,9 @@ class _Listeners:
         self._servers.append((http, listening))
         found_host, found_port = listening.sockets[0].getsockname()[:2]
         return f"http://{f'[{found_host}]' if ':' in str(found_host) else found_host}:{found_port}"
+
+    def count_connections(self) -> None:
+        meters.CONNECTIONS.put(sum(len(http) for http, _ in self._servers))
 
     async def close(self) -> None:
         """First nobody new is let in, anywhere; then what runs is waited for."""

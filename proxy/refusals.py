@@ -26,6 +26,12 @@ _ABOUT_OUR_CREDENTIAL = frozenset((401, 407))
 
 def of_decision(decision: Decision, hold_nanos: int, tokens: int = 0) -> Failure:
     """Admission said no: why, for a request that holds so much and may use so many tokens."""
+    failure = _of_decision(decision, hold_nanos, tokens)
+    failure.reason = decision.outcome.name.lower()  # several have the same code
+    return failure
+
+
+def _of_decision(decision: Decision, hold_nanos: int, tokens: int) -> Failure:
     match decision.outcome:
         case Outcome.KEY_FROZEN:
             return key_frozen()

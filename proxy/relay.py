@@ -14,6 +14,7 @@ from metering.framing import Framing, framing_of
 from metering.tap import AnswerTap, Tap
 from proxy.upstream.connection import ResponseHandle
 from proxy.upstream.errors import UpstreamError, UpstreamProtocolError
+from runtime.clock import monotonic_ns
 from runtime.http.stream import AnswerStream
 
 # Answers up to this size are complete before they are begun, and can carry their cost in a header.
@@ -49,6 +50,7 @@ class Relay:
         self._look: Callable[[], None] = _look_at_nothing
         self.look_at_bytes = _NEVER
         self.passed_bytes = 0
+        self.first_ns = 0  # when the first of the body came, by the monotonic clock
         self.has_begun = False
         self.upstream: ResponseHandle | None = None
         self.status = 0
@@ -71,6 +73,8 @@ class Relay:
             self._ask_to_begin()
 
     def on_body(self, data: bytes) -> None:
+        if not self.passed_bytes:
+            self.first_ns = monotonic_ns()
         out = self.tap.feed(data)
         self.passed_bytes += len(data)
         client = self._client

@@ -51,6 +51,10 @@ class Routes:
                     return route
         return None
 
+    @property
+    def all(self) -> tuple[Route, ...]:
+        return self._routes
+
     async def close(self) -> None:
         for route in self._routes:
             await route.pool.close()

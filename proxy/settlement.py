@@ -41,11 +41,15 @@ class Admitted(Struct, frozen=True):
 
 
 class Ending(Struct, frozen=True):
-    """Why a call ended and the status that its client saw; `message` where there was a fault."""
+    """Why a call ended and the status that its client saw; `message` where there was a fault.
+
+    `fault` is the kind of it, for the log: of which words the client hears nothing.
+    """
 
     reason: str
     status: int
     message: str | None = None
+    fault: str | None = None
 
     @property
     def is_clients_doing(self) -> bool:

@@ -4,6 +4,10 @@ import asyncio
 import signal
 import socket
 
+from runtime import logs
+
+LOG_SIGNALS = {signal.SIGUSR1: 1, signal.SIGUSR2: -1}
+
 
 class StartError(Exception):
     """The process cannot serve: what is missing, in words for an operator."""
@@ -16,6 +20,13 @@ def stop_event() -> asyncio.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     return stop
+
+
+def hear_log_level() -> None:
+    """SIGUSR1: a step more in the log, SIGUSR2: a step less."""
+    loop = asyncio.get_running_loop()
+    for number, steps in LOG_SIGNALS.items():
+        loop.add_signal_handler(number, logs.turn, steps)
 
 
 def free_port(host: str) -> int:

@@ -5,6 +5,7 @@ mail_address  what we take for one
 clock, ids  time and request ids, passed in as arguments so that tests can choose them
 addresses   IP addresses and networks, as they are meant
 exposition  a page of Prometheus metrics -> its samples
+metrics/    what a process counts, cheaply, and the page that says so
 tasks       every background task has a name and an owner
 garbage     what is imported is not looked through for garbage
 version     which Farebox this is

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from proxy.cli.options import json_option, print_result, run, server_config_option
-from proxy.starting import stop_event
+from proxy.starting import hear_log_level, stop_event
 from proxy.workers import supervise
 from runtime import logs
 from runtime.config import load
@@ -31,19 +31,21 @@ def serve(config: Path, workers: int) -> None:
 
 @click.command(hidden=True)
 @server_config_option
-def worker(config: Path) -> None:
+@click.option("--metrics-slot", type=click.Path(path_type=Path), help="Where its metrics go, beside the others'.")
+def worker(config: Path, metrics_slot: Path | None) -> None:
     """One of several proxies on the same port; `serve --workers` starts it."""
     loaded = load(config)
     logs.configure(loaded.log.level)
-    run(_serve(loaded, reuse_port=True))
+    run(_serve(loaded, reuse_port=True, metrics_slot=metrics_slot))
 
 
-async def _serve(config: Config, reuse_port: bool = False) -> None:
+async def _serve(config: Config, reuse_port: bool = False, metrics_slot: Path | None = None) -> None:
     with uncollected():
         # here, because it takes most of a start, and who only starts workers does without it
         from proxy.app import serving
     stop = stop_event()
-    async with serving(config, reuse_port=reuse_port):
+    hear_log_level()
+    async with serving(config, reuse_port=reuse_port, metrics_slot=metrics_slot):
         await stop.wait()
 
 

@@ -7,6 +7,7 @@ the upstream's never the client. Limits shown to the client are its own, not tho
 from collections.abc import Sequence
 
 from metering.bucket import Bucket
+from runtime.http.request import Headers
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -96,9 +97,10 @@ def to_client(raw: Sequence[tuple[bytes, bytes]], *, is_edited: bool) -> list[tu
     ]
 
 
-def client_request_id(sent: bytes | None) -> str | None:
+def client_request_id(sent: Headers) -> str | None:
     """`x-client-request-id` as it is kept, in JSON: 128 characters at most, and bytes that are no text are replaced."""
-    return None if sent is None else sent.decode("utf-8", "replace")[:MAX_CLIENT_ID_CHARS] or None
+    value = sent.get_raw(b"x-client-request-id")
+    return None if value is None else value.decode("utf-8", "replace")[:MAX_CLIENT_ID_CHARS] or None
 
 
 def _text(value: bytes) -> str:

@@ -6,6 +6,7 @@
     notices   webhooks and mails about events
     upstream  the LLM servers
     metering  holds, tokenizers
+    metrics   what Prometheus is told; traces, which go to OpenTelemetry
 
 Sections are frozen; secrets are `SecretStr`, which prints as stars.
 """
@@ -17,8 +18,10 @@ from pydantic import AfterValidator, Field
 from runtime.settings.accounts import Identity, KeyPolicy, Keys, Stripe
 from runtime.settings.fields import Section
 from runtime.settings.metering import Holds, Tokenizers
+from runtime.settings.metrics import LedgerListen, Metrics
 from runtime.settings.notices import Notices, Smtp, WebhookEndpoint
 from runtime.settings.servers import AdminListen, Database, Listen, Log, RedisServer, SpoolFolder
+from runtime.settings.traces import Traces
 from runtime.settings.upstream import Upstream, UpstreamKind
 
 __all__ = [
@@ -33,8 +36,10 @@ __all__ = [
     "IdentityConfig",
     "KeyPolicy",
     "Keys",
+    "LedgerListen",
     "Listen",
     "Log",
+    "Metrics",
     "Notices",
     "ReconcileConfig",
     "RedisServer",
@@ -42,6 +47,7 @@ __all__ = [
     "SpoolFolder",
     "Stripe",
     "StripeConfig",
+    "Traces",
     "Upstream",
     "UpstreamKind",
     "UpstreamsConfig",
@@ -111,4 +117,6 @@ class Config(AccountsConfig):
     holds: Holds = Holds()
     tokenizers: Tokenizers = Field(default_factory=dict)
     spool: SpoolFolder = SpoolFolder()
+    metrics: Metrics = Metrics()
+    traces: Traces | None = None
     log: Log = Log()

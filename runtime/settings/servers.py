@@ -97,3 +97,4 @@ class SpoolFolder(Section):
 
 class Log(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
+    slow_s: Seconds = 60

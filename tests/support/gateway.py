@@ -27,6 +27,7 @@ from proxy.keys import Identity, KeyVerifier
 from proxy.prices import PriceBook
 from proxy.recording import Recorder
 from proxy.routing import Route, Routes
+from proxy.tracing import Tracing
 from proxy.upstream.connection import ResponseHandle, ResponseSink
 from proxy.upstream.errors import UpstreamClosed, UpstreamError
 from proxy.upstream.pool import UpstreamRequest
@@ -168,6 +169,7 @@ class Rig:
         self.limits = FakeLimits()
         self.verifier = Verifier()
         self.client: MemoryClient
+        self.tracing: Tracing | None = None
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator["Rig"]:
@@ -180,7 +182,8 @@ class Rig:
         routes = Routes([Route(settings, cast(Any, self.pool))])
         limits = cast(Limits, self.limits)
         desk = Desk(cast(KeyVerifier, self.verifier), limits, prices, routes, self.listen)
-        served = Gateway(desk, Recorder(limits, Counting(NoTokenizer())), self.listen, Drain())
+        recorder = Recorder(limits, Counting(NoTokenizer()), tracing=self.tracing)
+        served = Gateway(desk, recorder, self.listen, Drain())
         table = {("POST", each.name): partial(served.serve, each) for each in (*endpoints.OPENAI, *endpoints.OLLAMA)}
         async with connected(table) as self.client:
             yield self

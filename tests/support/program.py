@@ -139,6 +139,13 @@ class Program:
         self.ledger, _ = self._start("ledger", "--config", str(self.config))
         return self.ledger
 
+    async def start_ledger_with_metrics(self) -> tuple[Child, str]:
+        """One more ledger process, and where it answers."""
+        sections = self.sections | {"metrics": {"ledger": {"port": 0}}}
+        config = self._write_config(self.folder / f"config-{next(self._numbers)}.yaml", sections)
+        child, log_path = self._start("ledger", "--config", str(config))
+        return child, await self._address(child, log_path, "serving_metrics")
+
     async def run_to_end(self, command: str, *options: str, config: Path | None = None) -> tuple[int, str]:
         """One more process, which is expected to end by itself: its exit code, and what it said."""
         given = () if command == "simulate" else ("--config", str(config or self.config))
@@ -187,10 +194,10 @@ class Program:
         finally:
             await redis.aclose()
 
-    async def _address(self, child: Child, log_path: Path) -> str:
-        await until(lambda: _has(child, log_path, '"event":"serving"'))
+    async def _address(self, child: Child, log_path: Path, event: str = "serving") -> str:
+        await until(lambda: _has(child, log_path, f'"event":"{event}"'))
         lines = map(json.loads, read(log_path).splitlines())
-        return next(str(line["address"]) for line in lines if line["event"] == "serving")
+        return next(str(line["address"]) for line in lines if line["event"] == event)
 
     def _refusing_url(self) -> str:
         host, port = self._closed_port.getsockname()

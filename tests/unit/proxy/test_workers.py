@@ -1,6 +1,7 @@
 """Several proxies on one port: who is started, and what happens when one of them ends."""
 
 import asyncio
+import os
 import signal
 import socket
 from pathlib import Path
@@ -25,11 +26,15 @@ class FakeChild:
         self.name = name
         self.exit_code: int | None = None
         self.stopped_within_s: list[float] = []
+        self.heard: list[int] = []
         self._ended = asyncio.Event()
 
     def end(self, code: int) -> None:
         self.exit_code = code
         self._ended.set()
+
+    def send(self, number: signal.Signals) -> None:
+        self.heard.append(number)
 
     async def wait(self) -> int:
         await self._ended.wait()
@@ -67,10 +72,22 @@ async def test_told_to_stop_all_are_stopped_in_time_to_drain(rig: Rig) -> None:
     rig.stop.set()
     assert await running == 0
     assert [child.name for child in rig.children] == ["worker-0", "worker-1", "worker-2"]
+    slots = [Path(child.argv.pop()) for child in rig.children]
+    assert [slot.name for slot in slots] == ["worker-0", "worker-1", "worker-2"]
+    assert len({slot.parent for slot in slots}) == 1
     for child in rig.children:
-        assert child.argv[1:] == ["-m", "proxy", "worker", "--config", "config.yaml"]
+        assert child.argv[1:] == ["-m", "proxy", "worker", "--config", "config.yaml", "--metrics-slot"]
         (allowed_s,) = child.stopped_within_s
         assert allowed_s > LISTEN.shutdown_timeout_s
+
+
+async def test_what_is_to_be_logged_is_passed_on(rig: Rig) -> None:
+    running = begin(supervise(CONFIG, LISTEN, 2))
+    await until(lambda: len(rig.children) == 2)
+    os.kill(os.getpid(), signal.SIGUSR1)
+    await until(lambda: all(child.heard == [signal.SIGUSR1] for child in rig.children))
+    rig.stop.set()
+    assert await running == 0
 
 
 @pytest.mark.parametrize("code", [0, 1, -9])

@@ -54,7 +54,8 @@ def test_one_proxy_in_this_process(
     served: list[tuple[int, bool]] = []
 
     @asynccontextmanager
-    async def serving(loaded: Config, *, reuse_port: bool) -> AsyncIterator[str]:
+    async def serving(loaded: Config, *, reuse_port: bool, metrics_slot: Path | None) -> AsyncIterator[str]:
+        assert metrics_slot is None
         served.append((loaded.listen.port, reuse_port))
         yield "http://h"
 
