@@ -170,22 +170,29 @@ def ended(entry: UsageEntry, priced_as: str, upstream: str, pace: Pace) -> None:
 
 
 def _count_tokens(model: str, entry: UsageEntry) -> None:
-    values = TOKENS.values
+    values, prompt, output = TOKENS.values, entry.input_tokens, entry.output_tokens
+    if prompt:
+        values[model, "input"] = values.get((model, "input"), 0) + prompt
+    if output:
+        values[model, "output"] = values.get((model, "output"), 0) + output
+    if entry.all_tokens != prompt + output:
+        _count_rare_tokens(model, entry)
+    if entry.images:
+        IMAGES.add((model,), entry.images)
+    if entry.audio_ms:
+        AUDIO.add((model,), entry.audio_ms)
+
+
+def _count_rare_tokens(model: str, entry: UsageEntry) -> None:
     for kind, count in (
-        ("input", entry.input_tokens),
         ("cached_input", entry.cached_input_tokens),
         ("cache_write", entry.cache_write_tokens),
-        ("output", entry.output_tokens),
         ("reasoning", entry.reasoning_tokens),
         ("audio_input", entry.audio_input_tokens),
         ("audio_output", entry.audio_output_tokens),
     ):
         if count:
-            values[model, kind] = values.get((model, kind), 0) + count
-    if entry.images:
-        IMAGES.add((model,), entry.images)
-    if entry.audio_ms:
-        AUDIO.add((model,), entry.audio_ms)
+            TOKENS.add((model, kind), count)
 
 
 def handed_over(after_ns: int) -> None:
