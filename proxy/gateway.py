@@ -14,12 +14,8 @@ from ledger.entries import DRAINED
 from ledger.money import format_dollars
 from metering.admission import Decision
 from metering.endpoints import Endpoint
-from metering.formats.format import Ask
-from metering.framing import Framing
 from metering.injection import Outgoing
 from metering.kinds import OnClientLeft
-from metering.reading import Tally
-from metering.tap import AnswerTap, StreamTap, Tap
 from proxy import refusals
 from proxy.admitting import Desk
 from proxy.drain import Drain
@@ -33,7 +29,9 @@ from proxy.leaving import Drains
 from proxy.questions import Questions, is_about_our_question
 from proxy.recording import Recorder, Recording
 from proxy.relay import Relay, Signal
+from proxy.routing import Route
 from proxy.settlement import CLIENT_LEFT, FUNDS_ENDED, Admitted, Ending, ended_how
+from proxy.tapping import no_tap, tap_of
 from proxy.upstream.errors import UpstreamError
 from proxy.upstream.pool import UpstreamRequest
 from runtime.clock import monotonic_ms, wall_ms
@@ -84,7 +82,7 @@ class Call:
         self._admitted: Admitted | None = None
         self._funding: Funding | None = None
         self._sent: Outgoing | None = None
-        self._relay = Relay(_no_tap)
+        self._relay = Relay(no_tap)
         self._client: AnswerStream | None = None
         self._recording: Recording | None = None
 
@@ -120,10 +118,14 @@ class Call:
     # ADMITTED, WAITING and RELAYING: the upstream works
 
     async def _serve(self, admitted: Admitted) -> Reply:
+        attempts = admitted.attempts
+        if not attempts.begin_next():
+            raise refusals.nobody_to_ask(attempts.retry_after_ms())
         await self._send(admitted)
         while True:
             signal = await self._relay.next_signal()
             if signal is Signal.BEGIN:
+                attempts.answered(self._relay.status)
                 await self._begin()
             elif signal is Signal.CONGESTED:
                 await self._wait_for_client()
@@ -132,33 +134,51 @@ class Call:
             elif signal is Signal.FAILED:
                 error = self._relay.error
                 assert error is not None
-                raise refusals.of_upstream(error) from error
+                if not (attempts.failed(error) and await self._send_elsewhere(admitted)):
+                    raise refusals.of_upstream(error) from error
             elif self._was_our_question_refused():
                 self._gateway.questions.refused(admitted.route, admitted.asked.ask.model)
                 await self._send(admitted)
-            else:
+            elif not (attempts.answered(self._relay.status) and await self._send_elsewhere(admitted)):
                 return await self._finish()
 
+    async def _send_elsewhere(self, admitted: Admitted) -> bool:
+        """To another upstream, if there is one and the client has seen nothing yet."""
+        if self._client is not None or not admitted.attempts.begin_next():
+            return False
+        self._on(Event.FAILED_OVER)
+        await self._send(admitted)
+        return True
+
     async def _send(self, admitted: Admitted) -> None:
-        asked, route = admitted.asked, admitted.route
-        may_ask = self._gateway.questions.may_ask(route, asked.ask.model)
-        self._sent = sent = asked.sent(route.kind, may_ask=may_ask, output_limit=admitted.lowered_limit)
+        """To the upstream whose turn it is, or to the next one that takes it; raises the last one's failure."""
+        while True:
+            try:
+                return await self._send_to(admitted, admitted.route)
+            except UpstreamError as error:
+                if not (admitted.attempts.failed(error) and admitted.attempts.begin_next()):
+                    raise refusals.of_upstream(error) from error
+
+    async def _send_to(self, admitted: Admitted, route: Route) -> None:
+        asked, model = admitted.asked, admitted.asked.ask.model
+        may_ask = self._gateway.questions.may_ask(route, model)
+        self._sent = sent = asked.sent(
+            route.kind, may_ask=may_ask, output_limit=admitted.lowered_limit, name=route.name_of(model)
+        )
         passed = headers.to_upstream(
             self._request.raw_headers,
             credential=route.credential,
             request_id=str(self._request_id),
             credential_header=route.credential_header,
+            added=admitted.fleet.headers_for(route),
         )
-        trusts_counts = route.on_client_left is not OnClientLeft.ESTIMATE
-        self._relay = relay = Relay(partial(_make_tap, self._endpoint, asked.ask, sent, trusts_counts))
+        make_tap = partial(tap_of, self._endpoint, asked.ask, sent, route.on_client_left is not OnClientLeft.ESTIMATE)
+        self._relay = relay = Relay(make_tap, begins_late=admitted.attempts.has_others)
         assert self._funding is not None
         self._funding.follow(relay)
         path = self._endpoint.upstream_path
         request = UpstreamRequest("POST", path, passed, sent.body, is_rooted=self._endpoint.is_rooted)
-        try:
-            relay.upstream = await route.pool.send(request, relay)
-        except UpstreamError as error:
-            raise refusals.of_upstream(error) from error
+        relay.upstream = await route.pool.send(request, relay)
         if self._exchange.state is State.ADMITTED:
             self._on(Event.SENT)
 
@@ -307,16 +327,3 @@ class Call:
         trusts_running = not (is_estimate and admitted.route.on_client_left is OnClientLeft.ESTIMATE)
         tap = self._relay.tap
         self._recording = recorder.charge(admitted, ending, tap, duration_ms, trusts_running=trusts_running)
-
-
-def _make_tap(
-    endpoint: Endpoint, ask: Ask, sent: Outgoing, trusts_counts: bool, content_type: bytes, framing: Framing | None
-) -> Tap:
-    if framing is None:
-        return AnswerTap(endpoint.wire, is_text=not content_type.startswith((b"audio/", b"image/")))
-    tally = Tally(ask.candidates, ask.prompts)
-    return StreamTap(endpoint.wire, framing, sent.removal, keeps_text=True, trusts_counts=trusts_counts, tally=tally)
-
-
-def _no_tap(_: bytes, __: Framing | None) -> Tap:
-    raise AssertionError("nothing was sent, so nothing answers")

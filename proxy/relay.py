@@ -25,7 +25,7 @@ MakeTap = Callable[[bytes, Framing | None], Tap]
 
 
 class Signal(Enum):
-    BEGIN = auto()  # a good answer that is to flow: a stream's headers, or a body beyond COLLECT_BYTES
+    BEGIN = auto()  # a good answer that is to flow: a stream's headers or first byte, or a body beyond COLLECT_BYTES
     CONGESTED = auto()  # the client is slow; the upstream has been paused
     END = auto()
     FAILED = auto()  # see `error`
@@ -35,8 +35,11 @@ class Signal(Enum):
 class Relay:
     """The sink of one response. Callbacks come from the upstream connection; `next_signal` is the handler's side."""
 
-    def __init__(self, make_tap: MakeTap) -> None:
+    def __init__(self, make_tap: MakeTap, *, begins_late: bool = False) -> None:
+        """`begins_late`: with the first byte, not with the headers; until then another upstream can take over."""
         self._make_tap = make_tap
+        self._begins_late = begins_late
+        self._begins_with_body = False
         self._client: AnswerStream | None = None
         self._collected: list[bytes] = []
         self._collected_bytes = 0
@@ -68,7 +71,9 @@ class Relay:
         self.framing = framing_of(content_type)
         self.tap = self._make_tap(content_type, self.framing)
         if self.is_stream or _is_sound_as_it_comes(content_type, headers):
-            self._ask_to_begin()
+            self._begins_with_body = self._begins_late
+            if not self._begins_late:
+                self._ask_to_begin()
 
     def on_body(self, data: bytes) -> None:
         out = self.tap.feed(data)
@@ -184,6 +189,8 @@ class Relay:
     def _collect(self, data: bytes) -> None:
         self._collected.append(data)
         self._collected_bytes += len(data)
+        if self._begins_with_body and data:
+            self._ask_to_begin()
         if self._collected_bytes <= COLLECT_BYTES:
             return
         if self.is_good:

@@ -2,19 +2,25 @@
 
 import pytest
 
-from proxy.routing import Routes
+from proxy.routing import Route, Routes
 from proxy.upstream.errors import UpstreamConnectError
 from proxy.upstream.pool import UpstreamRequest
 from tests.support.calls import route
 from tests.support.scripted_server import RecordingSink
 
 
-async def test_who_names_a_model_comes_before_who_takes_any() -> None:
+def serving(routes: Routes, model: str) -> list[Route]:
+    fleet = routes.for_model(model)
+    return [] if fleet is None else list(fleet.routes)
+
+
+async def test_all_who_name_a_model_serve_it_and_who_takes_any_the_rest() -> None:
     anything, named, also = route(models=("*",)), route(models=("tiny", "large")), route(models=("tiny",))
     routes = Routes([anything, named, also])
-    assert routes.for_model("tiny") is named
-    assert routes.for_model("large") is named
-    assert routes.for_model("unheard-of") is anything
+    assert serving(routes, "tiny") == [named, also]
+    assert serving(routes, "large") == [named]
+    assert serving(routes, "unheard-of") == [anything]
+    assert routes.all == (anything, named, also)
 
 
 async def test_a_model_that_nobody_serves() -> None:
