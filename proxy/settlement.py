@@ -108,6 +108,8 @@ def _entry(
     admitted: Admitted, ending: Ending, usage: Usage, source: UsageSource, cost: int, duration_ms: int
 ) -> UsageEntry:
     metadata: dict[str, Any] = {"stream": admitted.asked.ask.is_stream, "upstream": admitted.route.settings.name}
+    if before := admitted.attempts.before:
+        metadata["failed_over"] = [route.settings.name for route in before]
     if admitted.client_request_id is not None:
         metadata["client_request_id"] = admitted.client_request_id
     return UsageEntry(

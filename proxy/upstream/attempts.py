@@ -50,6 +50,11 @@ class Attempts(Generic[CandidateT]):
         """Might somebody else be asked?"""
         return len(self._tried) < min(MAX_ATTEMPTS, len(self._balance.servers))
 
+    @property
+    def before(self) -> tuple[CandidateT, ...]:
+        """Who was tried before the current one, and failed."""
+        return self._tried[:-1]
+
     def begin_next(self) -> bool:
         """Makes another server the `current` one; False: there is nobody to try, or it was tried often enough."""
         if len(self._tried) >= MAX_ATTEMPTS:

@@ -61,6 +61,7 @@ def answer(sink: ResponseSink, status: int = 200, body: bytes = GOOD) -> None:
 def billed_once(rig: Several, upstream: str, cost: int = COST) -> None:
     entry = rig.limits.entry
     assert (entry.cost_nanos, entry.metadata["upstream"]) == (cost, upstream)
+    assert entry.metadata["failed_over"] == ["one"]
     assert len(rig.limits.admissions) == len(rig.limits.leases.opened) == 1, "held once"
 
 
@@ -146,6 +147,7 @@ async def test_after_the_first_byte_nobody_else_is_asked() -> None:
         assert rig.tried == [1, 0]
         await until(lambda: bool(rig.limits.settlements))
         entry = rig.limits.entry
+        assert "failed_over" not in entry.metadata
         assert (entry.end_reason, entry.metadata["upstream"]) == ("upstream_error", "one") and entry.cost_nanos > 0
 
 

@@ -37,8 +37,8 @@ def test_each_is_tried_once_and_the_current_one_stays_when_nobody_is_left() -> N
     one, two = FakeServer("one"), FakeServer("two")
     made = attempts(one, two)
     assert (made.current, made.has_others) == (one, True)
-    seen = [(made.begin_next(), made.current, made.has_others) for _ in range(3)]
-    assert seen == [(True, one, True), (True, two, False), (False, two, False)]
+    seen = [(made.begin_next(), made.current, made.has_others, made.before) for _ in range(3)]
+    assert seen == [(True, one, True, ()), (True, two, False, (one,)), (False, two, False, (one,))]
 
 
 def test_so_many_and_no_more() -> None:
