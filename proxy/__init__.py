@@ -3,7 +3,7 @@
     exchange      the state machine of a request: from admission on, exactly one settlement
     gateway       its interpreter: one request from its first byte to its settlement
     admitting     the desk before it: whose key, what for, at which price, is there room
-    asking        a request, parsed and checked, and what goes upstream for it
+    asking        a request, parsed and checked, and what goes upstream for it (sending: to whom, with which headers)
     relay         upstream bytes -> tap -> client, with back-pressure; tapping chooses the tap
     recording     an ended call -> its settlement, counted first where nobody reported (counting, remote_counting)
     leaving       a client that left: is the rest of its answer worth reading?

@@ -30,10 +30,10 @@ from proxy.questions import Questions, is_about_our_question
 from proxy.recording import Recorder, Recording
 from proxy.relay import Relay, Signal
 from proxy.routing import Route
+from proxy.sending import sent_for
 from proxy.settlement import CLIENT_LEFT, FUNDS_ENDED, Admitted, Ending, ended_how
 from proxy.tapping import no_tap, tap_of
 from proxy.upstream.errors import UpstreamError
-from proxy.upstream.pool import UpstreamRequest
 from runtime.clock import monotonic_ms, wall_ms
 from runtime.http.request import Reply, Request
 from runtime.http.response import Response
@@ -160,24 +160,14 @@ class Call:
                     raise refusals.of_upstream(error) from error
 
     async def _send_to(self, admitted: Admitted, route: Route) -> None:
-        asked, model = admitted.asked, admitted.asked.ask.model
-        may_ask = self._gateway.questions.may_ask(route, model)
-        self._sent = sent = asked.sent(
-            route.kind, may_ask=may_ask, output_limit=admitted.lowered_limit, name=route.name_of(model)
-        )
-        passed = headers.to_upstream(
-            self._request.raw_headers,
-            credential=route.credential,
-            request_id=str(self._request_id),
-            credential_header=route.credential_header,
-            added=admitted.fleet.headers_for(route),
-        )
-        make_tap = partial(tap_of, self._endpoint, asked.ask, sent, route.on_client_left is not OnClientLeft.ESTIMATE)
+        ask = admitted.asked.ask
+        may_ask = self._gateway.questions.may_ask(route, ask.model)
+        request, self._sent = sent_for(admitted, self._request.raw_headers, may_ask=may_ask)
+        trusts_counts = route.on_client_left is not OnClientLeft.ESTIMATE
+        make_tap = partial(tap_of, self._endpoint, ask, self._sent, trusts_counts)
         self._relay = relay = Relay(make_tap, begins_late=admitted.attempts.has_others)
         assert self._funding is not None
         self._funding.follow(relay)
-        path = self._endpoint.upstream_path
-        request = UpstreamRequest("POST", path, passed, sent.body, is_rooted=self._endpoint.is_rooted)
         relay.upstream = await route.pool.send(request, relay)
         if self._exchange.state is State.ADMITTED:
             self._on(Event.SENT)
