@@ -3,16 +3,16 @@
     exchange      the state machine of a request: from admission on, exactly one settlement
     gateway       its interpreter: one request from its first byte to its settlement
     admitting     the desk before it: whose key, what for, at which price, is there room
-    asking        a request, parsed and checked, and what goes upstream for it
-    taps          which tap reads along
-    relay         upstream bytes -> tap -> client, with back-pressure
+    asking        a request, parsed and checked, and what goes upstream for it (sending: to whom, with which headers)
+    relay         upstream bytes -> tap -> client, with back-pressure; tapping chooses the tap
     recording     an ended call -> its settlement, counted first where nobody reported (counting, remote_counting)
     leaving       a client that left: is the rest of its answer worth reading?
     questions     which upstreams refuse to be asked for usage
     error_shapes  a failure in the words of OpenAI, Anthropic or Ollama
     keys          presented key -> who it is: this process -> Redis (key_cache) -> Postgres -> bcrypt (key_checks)
     prices        the price sheet in force, read again when Postgres announces a change
-    routing       model -> upstream
+    routing       model -> the upstreams that serve it, and what is added to its requests (additions)
+    opening       the upstreams as configured -> pools, ways to connect, health_checks
     settlement    an ended request -> the usage entry it is recorded as
     failures      every way to refuse or fail -> status, code, body; refusals words what other parts report
     callers       who calls, for what takes nothing: models, usage_lookup (what one request came to)

@@ -9,15 +9,14 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
+from msgspec.structs import replace
 
 from ledger.entries import DRAINED
 from ledger.money import format_dollars
 from metering.admission import Decision
 from metering.endpoints import Endpoint
-from metering.framing import Framing
 from metering.injection import Outgoing
 from metering.kinds import OnClientLeft
-from metering.tap import Tap
 from proxy import meters, refusals, request_log
 from proxy.admitting import Desk
 from proxy.drain import Drain
@@ -30,12 +29,13 @@ from proxy.http.answers import failure_response
 from proxy.leaving import Drains
 from proxy.questions import Questions, is_about_our_question
 from proxy.recording import Recorder, Recording
-from proxy.relay import Relay, Signal
+from proxy.relay import NOTHING_SENT, Relay, Signal
+from proxy.routing import Route
+from proxy.sending import sent_for
 from proxy.settlement import CLIENT_LEFT, FUNDS_ENDED, Admitted, Ending, ended_how
-from proxy.taps import make_tap
+from proxy.tapping import tap_of
 from proxy.tracing import with_context
 from proxy.upstream.errors import UpstreamError
-from proxy.upstream.pool import UpstreamRequest
 from runtime.clock import monotonic_ns, wall_ms
 from runtime.http.request import Reply, Request
 from runtime.http.response import Response
@@ -85,7 +85,7 @@ class Call:
         self._admitted: Admitted | None = None
         self._funding: Funding | None = None
         self._sent: Outgoing | None = None
-        self._relay = _NOTHING_SENT
+        self._relay = NOTHING_SENT
         self._client: AnswerStream | None = None
         self._recording: Recording | None = None
 
@@ -121,10 +121,14 @@ class Call:
     # ADMITTED, WAITING and RELAYING: the upstream works
 
     async def _serve(self, admitted: Admitted) -> Reply:
+        attempts = admitted.attempts
+        if not attempts.begin_next():
+            raise refusals.nobody_to_ask(attempts.retry_after_ms())
         await self._send(admitted)
         while True:
             signal = await self._relay.next_signal()
             if signal is Signal.BEGIN:
+                attempts.answered(self._relay.status)
                 await self._begin()
             elif signal is Signal.CONGESTED:
                 await self._wait_for_client()
@@ -133,36 +137,44 @@ class Call:
             elif signal is Signal.FAILED:
                 error = self._relay.error
                 assert error is not None
-                raise refusals.of_upstream(error) from error
+                if not (attempts.failed(error) and await self._send_elsewhere(admitted)):
+                    raise refusals.of_upstream(error) from error
             elif self._was_our_question_refused():
                 self._gateway.questions.refused(admitted.route, admitted.asked.ask.model)
                 await self._send(admitted)
-            else:
+            elif not (attempts.answered(self._relay.status) and await self._send_elsewhere(admitted)):
                 return await self._finish()
 
+    async def _send_elsewhere(self, admitted: Admitted) -> bool:
+        """To another upstream, if there is one and the client has seen nothing yet."""
+        if self._client is not None or not admitted.attempts.begin_next():
+            return False
+        self._on(Event.FAILED_OVER)
+        await self._send(admitted)
+        return True
+
     async def _send(self, admitted: Admitted) -> None:
-        asked, route = admitted.asked, admitted.route
-        may_ask = self._gateway.questions.may_ask(route, asked.ask.model)
-        self._sent = sent = asked.sent(route.kind, may_ask=may_ask, output_limit=admitted.lowered_limit)
-        passed = headers.to_upstream(
-            self._request.raw_headers,
-            credential=route.credential,
-            request_id=self._id,
-            credential_header=route.credential_header,
-        )
-        if self._pace.span is not None:
-            passed = with_context(passed, self._pace.span)
+        """To the upstream whose turn it is, or to the next one that takes it; raises the last one's failure."""
+        while True:
+            try:
+                return await self._send_to(admitted, admitted.route)
+            except UpstreamError as error:
+                if not (admitted.attempts.failed(error) and admitted.attempts.begin_next()):
+                    raise refusals.of_upstream(error) from error
+
+    async def _send_to(self, admitted: Admitted, route: Route) -> None:
+        ask, pace = admitted.asked.ask, self._pace
+        may_ask = self._gateway.questions.may_ask(route, ask.model)
+        request, self._sent = sent_for(admitted, self._request.raw_headers, may_ask=may_ask)
+        if pace.span is not None:
+            request = replace(request, headers=with_context(request.headers, pace.span))
         trusts_counts = route.on_client_left is not OnClientLeft.ESTIMATE
-        self._relay = relay = Relay(partial(make_tap, self._endpoint, asked.ask, sent, trusts_counts))
+        make_tap = partial(tap_of, self._endpoint, ask, self._sent, trusts_counts)
+        self._relay = relay = Relay(make_tap, begins_late=admitted.attempts.has_others)
         assert self._funding is not None
         self._funding.follow(relay)
-        path = self._endpoint.upstream_path
-        request = UpstreamRequest("POST", path, passed, sent.body, is_rooted=self._endpoint.is_rooted)
-        try:
-            relay.upstream = await route.pool.send(request, relay)
-            self._pace.sent_ns = self._pace.sent_ns or monotonic_ns()
-        except UpstreamError as error:
-            raise refusals.of_upstream(error) from error
+        relay.upstream = await route.pool.send(request, relay)
+        pace.sent_ns = pace.sent_ns or monotonic_ns()
         if self._exchange.state is State.ADMITTED:
             self._on(Event.SENT)
 
@@ -315,11 +327,3 @@ class Call:
         trusts_running = not (is_estimate and admitted.route.on_client_left is OnClientLeft.ESTIMATE)
         tap = self._relay.tap
         self._recording = recorder.charge(admitted, ending, tap, pace, trusts_running=trusts_running)
-
-
-def _no_tap(_: bytes, __: Framing | None) -> Tap:
-    raise AssertionError("nothing was sent, so nothing answers")
-
-
-# Of all calls that have not asked the upstream yet. It has no upstream, and nothing changes it.
-_NOTHING_SENT = Relay(_no_tap)

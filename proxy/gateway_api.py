@@ -21,15 +21,14 @@ from proxy.gateway import Gateway
 from proxy.gauges import GatewayLook, Look
 from proxy.keys import KeyVerifier
 from proxy.models import ModelList
+from proxy.opening import open_routes
 from proxy.prices import PriceBook
 from proxy.recording import Recorder
-from proxy.routing import Route, Routes
 from proxy.starting import StartError
 from proxy.tracing import open_tracing
-from proxy.upstream.pool import PoolLimits, UpstreamPool, parse_origin
 from proxy.usage_lookup import UsageLookup
 from runtime.http.request import Reply
-from runtime.settings import Config, SpoolFolder, Upstream
+from runtime.settings import Config, SpoolFolder
 from runtime.spool import Spool
 
 log = structlog.get_logger("farebox.app")
@@ -59,8 +58,7 @@ async def open_gateway(
     )
     stack.push_async_callback(_drain, limits)
     limits.start()
-    routes = Routes([_route(upstream) for upstream in config.upstreams])
-    stack.push_async_callback(routes.close)
+    routes = await open_routes(stack, config)
     verifier = _verifier(config, backends)
     stack.push_async_callback(verifier.close)
     counter = _token_counter(config)
@@ -104,17 +102,6 @@ def _verifier(config: Config, backends: Backends) -> KeyVerifier:
         pepper,
         needs_cache=not config.redis.cluster,
     )
-
-
-def _route(upstream: Upstream) -> Route:
-    limits = PoolLimits(
-        connect_s=upstream.connect_timeout_s,
-        first_byte_s=upstream.first_byte_timeout_s,
-        idle_s=upstream.idle_timeout_s,
-        keep_alive_s=upstream.keep_alive_s,
-        max_connections=upstream.max_connections,
-    )
-    return Route(upstream, UpstreamPool(parse_origin(upstream.url), limits))
 
 
 async def _open_spool(settings: SpoolFolder) -> Spool:

@@ -35,6 +35,8 @@ class GatewayLook:
             name, pool = route.settings.name, route.pool
             for state, count in (("active", pool.active), ("idle", pool.idle), ("waiting", pool.waiting)):
                 meters.UPSTREAMS.put(count, (name, state))
+            meters.BREAKERS.put(int(route.standing.is_open), (f"upstream-{name}",))
+            meters.UPSTREAMS_DOWN.put(int(route.standing.is_down), (name,))
 
     def _money(self) -> None:
         open_leases = self.limits.leases.open_ones()

@@ -91,6 +91,12 @@ QUEUES = Gauge(
 UPSTREAMS = Gauge(
     "farebox_upstream_connections", "Connections to an upstream, and requests that wait for one.", ("upstream", "state")
 )
+UPSTREAMS_DOWN = Gauge(
+    "farebox_upstream_down",
+    "1 where the health check gets no good answer: nothing is sent there.",
+    ("upstream",),
+    across="max",
+)
 SPOOL_BYTES = Gauge("farebox_spool_bytes", "Size of the files with settlements that Redis could not take.")
 SPOOL_RECORDS = Gauge("farebox_spool_records", "Settlements that wait in them.")
 SPOOL_MAX = Gauge("farebox_spool_max_bytes", "How large the spool may become.", across="max")
@@ -117,6 +123,7 @@ PROXY: tuple[Metric, ...] = (
     HELD,
     QUEUES,
     UPSTREAMS,
+    UPSTREAMS_DOWN,
     SPOOL_BYTES,
     SPOOL_RECORDS,
     SPOOL_MAX,

@@ -148,6 +148,12 @@ def of_upstream(error: UpstreamError) -> Failure:
     return Failure("upstream_error", "The upstream failed.")
 
 
+def nobody_to_ask(retry_after_ms: int) -> Failure:
+    """Every upstream of the model is known to be away, and is left alone for a while."""
+    wait_ms = retry_after_ms or _UPSTREAM_RETRY_MS
+    return Failure("upstream_error", "No upstream is available.", headers=retry_after(wait_ms))
+
+
 def passes_on(status: int) -> bool:
     """Is this refusal of the upstream's for the client to see as it is?"""
     return 400 <= status < 500 and status not in _ABOUT_OUR_CREDENTIAL

@@ -75,16 +75,28 @@ def to_upstream(
     credential: str | None,
     request_id: str,
     credential_header: bytes = b"authorization",
+    added: Sequence[tuple[bytes, bytes]] = (),
 ) -> RawHeaders:
-    """The request headers to send on; `raw` has its names in lower case. The upstream is asked not to compress."""
+    """The request headers to send on; `raw` has its names in lower case. The upstream is asked not to compress.
+
+    `added` is the operator's own, and takes the place of what else has its name.
+    """
     dropped = _with_named_in_connection(_NOT_TO_UPSTREAM, raw)
     passed = [header for header in raw if header[0] not in dropped and not header[0].startswith(b"x-farebox-")]
     passed.append((b"accept-encoding", b"identity"))
     passed.append((b"x-request-id", request_id.encode()))
     if credential:
-        scheme = b"Bearer " if credential_header == b"authorization" else b""
-        passed.append((credential_header, scheme + credential.encode()))
+        passed.append(credential_as(credential_header, credential))
+    if added:
+        names = {name for name, _ in added}
+        passed = [header for header in passed if header[0] not in names]
+        passed.extend(added)
     return passed
+
+
+def credential_as(header: bytes, credential: str) -> tuple[bytes, bytes]:
+    scheme = b"Bearer " if header == b"authorization" else b""
+    return header, scheme + credential.encode()
 
 
 def to_client(raw: Sequence[tuple[bytes, bytes]], *, is_edited: bool) -> list[tuple[str, str]]:

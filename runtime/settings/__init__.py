@@ -4,13 +4,15 @@
     servers   listen, database, redis, spool, log
     accounts  keys, identity, stripe
     notices   webhooks and mails about events
-    upstream  the LLM servers
+    upstream  the LLM servers, and what is added to requests for a model
     metering  holds, tokenizers
     metrics   what Prometheus is told; traces, which go to OpenTelemetry
 
 Sections are frozen; secrets are `SecretStr`, which prints as stars.
 """
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -22,15 +24,17 @@ from runtime.settings.metrics import LedgerListen, Metrics
 from runtime.settings.notices import Notices, Smtp, WebhookEndpoint
 from runtime.settings.servers import AdminListen, Database, Listen, Log, RedisServer, SpoolFolder
 from runtime.settings.traces import Traces
-from runtime.settings.upstream import Upstream, UpstreamKind
+from runtime.settings.upstream import Breaker, HealthCheck, ModelAdditions, Tls, Upstream, UpstreamKind
 
 __all__ = [
     "AccountsConfig",
     "AdminListen",
     "AuditConfig",
+    "Breaker",
     "Config",
     "Database",
     "DatabaseConfig",
+    "HealthCheck",
     "Holds",
     "Identity",
     "IdentityConfig",
@@ -40,6 +44,7 @@ __all__ = [
     "Listen",
     "Log",
     "Metrics",
+    "ModelAdditions",
     "Notices",
     "ReconcileConfig",
     "RedisServer",
@@ -47,6 +52,7 @@ __all__ = [
     "SpoolFolder",
     "Stripe",
     "StripeConfig",
+    "Tls",
     "Traces",
     "Upstream",
     "UpstreamKind",
@@ -59,7 +65,19 @@ def _at_least_one(upstreams: tuple[Upstream, ...]) -> tuple[Upstream, ...]:
     # not Field(min_length=1), which also complains where there is one, and it is wrong
     if not upstreams:
         raise ValueError("must have at least one")
+    if twice := _first_twice(upstream.name for upstream in upstreams):
+        raise ValueError(f"must have names of their own: {twice} comes twice")
     return upstreams
+
+
+def _about_each_once(additions: tuple[ModelAdditions, ...]) -> tuple[ModelAdditions, ...]:
+    if twice := _first_twice(addition.name for addition in additions):
+        raise ValueError(f"must name a model once: {twice} comes twice")
+    return additions
+
+
+def _first_twice(names: Iterable[str]) -> str | None:
+    return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
 class DatabaseConfig(Section):
@@ -114,6 +132,7 @@ class Config(AccountsConfig):
     stripe: Stripe = Stripe()
     notices: Notices = Notices()
     upstreams: Annotated[tuple[Upstream, ...], AfterValidator(_at_least_one)]
+    models: Annotated[tuple[ModelAdditions, ...], AfterValidator(_about_each_once)] = Field((), max_length=10_000)
     holds: Holds = Holds()
     tokenizers: Tokenizers = Field(default_factory=dict)
     spool: SpoolFolder = SpoolFolder()

@@ -12,9 +12,11 @@ from metering.holds import HoldPlan
 from metering.pricing import Price
 from proxy import asking
 from proxy.keys import Identity
-from proxy.routing import Route
+from proxy.routing import Fleet, Route
 from proxy.settlement import Admitted
+from proxy.upstream.attempts import Attempts
 from proxy.upstream.pool import PoolLimits, UpstreamPool, parse_origin
+from runtime.clock import monotonic_ms
 from runtime.settings import Upstream
 
 IDENTITY = Identity(key_id=UUID(int=1), user_id=UUID(int=2), wallet_id=UUID(int=3))
@@ -60,7 +62,8 @@ def admitted(client_request_id: str | None = None, **body: Any) -> Admitted:
         identity=IDENTITY,
         asked=asking.parse(chat_body(**body), endpoints.OPENAI[0], "application/json"),
         endpoint="/v1/chat/completions",
-        route=route(),
+        fleet=(fleet := Fleet([route()])),
+        attempts=Attempts(fleet.balance, monotonic_ms),
         price=price(),
         client_request_id=client_request_id,
         plan=HoldPlan(Bound(input_tokens=10, output_tokens=100), price(), limit=100),

@@ -28,11 +28,12 @@ from proxy.prices import PriceBook
 from proxy.recording import Recorder
 from proxy.routing import Route, Routes
 from proxy.tracing import Tracing
+from proxy.upstream.balance import Room
 from proxy.upstream.connection import ResponseHandle, ResponseSink
 from proxy.upstream.errors import UpstreamClosed, UpstreamError
 from proxy.upstream.pool import UpstreamRequest
 from runtime.coalesce import Overloaded
-from runtime.settings import Listen
+from runtime.settings import Listen, ModelAdditions
 from tests.support.calls import IDENTITY, chat_body, price, route
 from tests.support.memory_http import Answer, MemoryClient, connected, post
 from tests.support.waiting import until
@@ -69,15 +70,23 @@ class Handle(ResponseHandle):
 
 
 class Pool:
-    """Takes one request; the test answers it through `sink`."""
+    """Takes one request at a time; the test answers it through `sink`."""
+
+    busy = 0
+    room = Room.FREE
 
     def __init__(self) -> None:
+        self.tries = 0
+        self.is_reached = asyncio.Event()
+        self.is_reached.set()
         self.sent: list[UpstreamRequest] = []
         self.handle = Handle()
         self.error: UpstreamError | None = None
         self.sink: ResponseSink
 
     async def send(self, request: UpstreamRequest, sink: ResponseSink) -> ResponseHandle:
+        self.tries += 1
+        await self.is_reached.wait()
         if self.error is not None:
             raise self.error
         self.sink = sink
@@ -166,6 +175,8 @@ class Rig:
         self.upstream = upstream or {}
         self.listen = Listen(max_body_bytes=4096, **cast(Any, listen))
         self.pool = Pool()
+        self.others: list[Route] = []
+        self.additions: list[ModelAdditions] = []
         self.limits = FakeLimits()
         self.verifier = Verifier()
         self.client: MemoryClient
@@ -179,7 +190,7 @@ class Rig:
         prices = PriceBook(read)
         await prices.refresh()
         settings = route(models=("tiny", "unpriced"), api_key="sk-upstream", **self.upstream).settings
-        routes = Routes([Route(settings, cast(Any, self.pool))])
+        routes = Routes([Route(settings, cast(Any, self.pool)), *self.others], self.additions)
         limits = cast(Limits, self.limits)
         desk = Desk(cast(KeyVerifier, self.verifier), limits, prices, routes, self.listen)
         recorder = Recorder(limits, Counting(NoTokenizer()), tracing=self.tracing)

@@ -212,7 +212,9 @@ def _has(child: Child, log_path: Path, text: str, times: int = 1) -> bool:
 
 def configuration(database_url: str, redis_url: str, upstream_url: str, refusing_url: str) -> dict[str, Any]:
     """What every program under test is configured with."""
-    served = {"url": upstream_url, "api_key": UPSTREAM_KEY}
+    # tests play one failure after another, and each is to see its own
+    forgiving = {"breaker": {"failures": 0}}
+    served = {"url": upstream_url, "api_key": UPSTREAM_KEY, **forgiving}
     patience = {"connect_timeout_s": PATIENCE_S, "first_byte_timeout_s": PATIENCE_S, "idle_timeout_s": PATIENCE_S}
     return {
         "listen": {"host": "127.0.0.1", "port": 0},
@@ -223,7 +225,13 @@ def configuration(database_url: str, redis_url: str, upstream_url: str, refusing
         "upstreams": [
             {"name": "main", **served, "models": [TINY, OUTPUT_ONLY, UNPRICED]},
             {"name": "impatient", **served, **patience, "models": [IMPATIENT]},
-            {"name": "gone", "url": refusing_url, "models": [GONE]},
-            {"name": "mistrusted", "url": upstream_url, "api_key": "sk-of-somebody-else", "models": [MISTRUSTED]},
+            {"name": "gone", "url": refusing_url, "models": [GONE], **forgiving},
+            {
+                "name": "mistrusted",
+                "url": upstream_url,
+                "api_key": "sk-of-somebody-else",
+                "models": [MISTRUSTED],
+                **forgiving,
+            },
         ],
     }

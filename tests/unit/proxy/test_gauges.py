@@ -53,7 +53,8 @@ async def test_the_gateways_gauges() -> None:
     assert put["farebox_requests_in_flight"] == {(): 1}
     assert (put["farebox_holds"], put["farebox_held_dollars"]) == ({(): 2}, {(): 12})
     assert put["farebox_queue_length"] == {("admit",): 3, ("key_checks",): 1}
-    assert put["farebox_breaker_open"] == {("redis-0",): 0, ("redis-1",): 1}
+    assert put["farebox_breaker_open"] == {("redis-0",): 0, ("redis-1",): 1, ("upstream-main",): 0}
+    assert put["farebox_upstream_down"] == {("main",): 0}
     assert put["farebox_upstream_connections"] == {("main", s): 0 for s in ("active", "idle", "waiting")}
     assert (put["farebox_spool_bytes"], put["farebox_spool_records"]) == ({(): 4096}, {(): 6})
     assert (put["farebox_spool_max_bytes"], put["farebox_priced_models"]) == ({(): 1 << 20}, {(): 2})

@@ -218,3 +218,12 @@ def test_a_duration_is_read_back_exactly(wait_ms: int) -> None:
         if found:
             total, text = total + float(number) * factor, rest
     assert round(total) == wait_ms and text == ""
+
+
+def test_what_the_operator_adds_takes_the_place_of_what_else_has_its_name() -> None:
+    raw = [(b"x-org", b"of-the-client"), (b"x-org", b"again"), (b"x-kept", b"1")]
+    added = [(b"x-org", b"ours"), (b"authorization", b"Basic abc")]
+    passed = headers.to_upstream(raw, credential="sk", request_id="r", added=added)
+    assert [value for name, value in passed if name == b"x-org"] == [b"ours"]
+    assert [value for name, value in passed if name == b"authorization"] == [b"Basic abc"]
+    assert (b"x-kept", b"1") in passed

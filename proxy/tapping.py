@@ -1,4 +1,4 @@
-"""Which tap reads along with an answer. Pure."""
+"""Which tap reads along with an answer, by what its headers say it is."""
 
 from metering.endpoints import Endpoint
 from metering.formats.format import Ask
@@ -8,10 +8,10 @@ from metering.reading import Tally
 from metering.tap import AnswerTap, StreamTap, Tap
 
 
-def make_tap(
+def tap_of(
     endpoint: Endpoint, ask: Ask, sent: Outgoing, trusts_counts: bool, content_type: bytes, framing: Framing | None
 ) -> Tap:
-    """`framing` None: the answer is no stream of events."""
+    """`trusts_counts`: what the server counts along may stand for an answer that is cut."""
     if framing is None:
         return AnswerTap(endpoint.wire, is_text=not content_type.startswith((b"audio/", b"image/")))
     tally = Tally(ask.candidates, ask.prompts)
