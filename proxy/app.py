@@ -1,7 +1,6 @@
 """The composition root: every part of a serving process is made here, in order, and closed in the reverse order."""
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -16,6 +15,7 @@ from proxy.health import Health
 from proxy.listeners import listen
 from proxy.prices import PriceBook, price_listener
 from proxy.starting import StartError
+from runtime.garbage import collect_rarely
 from runtime.postgres import Pool
 from runtime.settings import Config
 from runtime.tasks import TaskSet
@@ -40,7 +40,7 @@ async def serving(config: Config, *, reuse_port: bool = False) -> AsyncIterator[
         accounts = await open_account_api(stack, config, backends)
         admin_table = accounts.admin | health_table(health)
         address = await listen(stack, config.listen, table | accounts.public, admin_table, drain, reuse_port=reuse_port)
-        _settle_garbage_collection()
+        collect_rarely()
         log.info("serving", address=address)
         yield address
         drain.is_draining = True
@@ -49,20 +49,6 @@ async def serving(config: Config, *, reuse_port: bool = False) -> AsyncIterator[
 def health_table(health: Health) -> RouteTable:
     """At every port."""
     return {("GET", "/healthz"): health.live, ("GET", "/readyz"): health.ready}
-
-
-def _settle_garbage_collection() -> None:
-    """What was made at the start stays: it need not be looked through again at every collection.
-
-    A request makes a few hundred objects, freed by count as it ends; at the default threshold of 700 the collector
-    runs every other request and finds nothing.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER_OBJECTS, 10, 10)
-
-
-_COLLECT_AFTER_OBJECTS = 50_000
 
 
 async def _load_prices(pool: Pool) -> PriceBook:

@@ -13,6 +13,7 @@ from proxy.cli.options import run, server_config_option
 from proxy.starting import stop_event
 from runtime import logs
 from runtime.config import load
+from runtime.garbage import collect_rarely
 
 # The writer waits in Redis for events, for longer than a proxy may wait for anything.
 _REDIS_TIMEOUT_S = 10.0
@@ -33,6 +34,7 @@ def ledger(config: Path) -> None:
             consumer = f"{socket.gethostname()}-{os.getpid()}"
             url = loaded.database.url.get_secret_value()
             jobs = background_jobs(loaded, backends)
+            collect_rarely()
             await run_ledger(
                 backends.redis, backends.store, url, stop, shards=shards, consumer_name=consumer, jobs=jobs
             )
