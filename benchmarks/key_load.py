@@ -22,8 +22,8 @@ import uvloop
 
 from benchmarks.asked import body, request
 from benchmarks.load import Client, connect
-from benchmarks.numbers import percentile
 from benchmarks.population import active_keys
+from benchmarks.values import percentile
 
 KEY_CHARS = 40
 BODY = body(max_tokens=20)
