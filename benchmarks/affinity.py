@@ -1,9 +1,11 @@
 """Which cores each part of a benchmark gets. Pinning is inherited, so it is set before a process is started."""
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+
+import psutil
 
 Cores = frozenset[int]
 
@@ -42,3 +44,22 @@ def pinned(cores: Cores) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def moved(pids: Iterable[int], cores: Cores, *, back_to: Cores) -> Iterator[None]:
+    """Meanwhile these processes, with all that they started, run on `cores`; so does what they start."""
+    _move(pids, cores)
+    try:
+        yield
+    finally:
+        _move(pids, back_to)
+
+
+def _move(pids: Iterable[int], cores: Cores) -> None:
+    for pid in pids:
+        top = psutil.Process(pid)
+        for process in [top, *top.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess, ProcessLookupError):  # a connection of Postgres that was just closed
+                for thread in process.threads():
+                    os.sched_setaffinity(thread.id, cores)

@@ -40,13 +40,14 @@ UPSTREAM_CONNECTIONS = 16_384
 
 @dataclass(frozen=True)
 class Ground:
-    """What everything stands on: a folder, the cores, Postgres, Redis, and the upstream."""
+    """What everything stands on: a folder, the cores, Postgres, Redis, and the upstream; `stores` are pids."""
 
     folder: Path
     where: Plan
     database: str
     redis: str
     upstream: str
+    stores: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,8 @@ async def ground(where: Plan) -> AsyncIterator[Ground]:
             await set_prices(postgres.url)
             argv = python("benchmarks.upstream", str(port))
             async with child("upstream", argv, port, folder, where.upstream):
-                yield Ground(folder, where, postgres.url, valkey.url, f"http://127.0.0.1:{port}")
+                upstream, pids = f"http://127.0.0.1:{port}", (postgres.pid, valkey.pid)
+                yield Ground(folder, where, postgres.url, valkey.url, upstream, pids)
         finally:
             await valkey.stop()
             await postgres.stop()
