@@ -1,9 +1,11 @@
 """Which cores each part of a benchmark gets. Pinning is inherited, so it is set before a process is started."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+
+import psutil
 
 Cores = frozenset[int]
 # Of nice levels; a turn of another lasts 3 ms.
@@ -66,3 +68,24 @@ def pinned(cores: Cores) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def moved(places: Mapping[int, Cores], cores: Cores) -> Iterator[None]:
+    """Meanwhile these processes, with all that they started, run on `cores`; so does what they start. Then they are on
+    their own again."""
+    _move(places, cores)
+    try:
+        yield
+    finally:
+        for pid, own in places.items():
+            _move([pid], own)
+
+
+def _move(pids: Iterable[int], cores: Cores) -> None:
+    for pid in pids:
+        top = psutil.Process(pid)
+        for process in [top, *top.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess, ProcessLookupError):  # a connection of Postgres that was just closed
+                for thread in process.threads():
+                    os.sched_setaffinity(thread.id, cores)

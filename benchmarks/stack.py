@@ -42,7 +42,8 @@ UPSTREAM_CONNECTIONS = 16_384
 class Ground:
     """What everything stands on: a folder, the cores, Postgres, Redis, and the upstream.
 
-    `audited`: of each run of Farebox whose books held, how many tokens were emitted and billed.
+    `audited`: of each run of Farebox whose books held, how many tokens were emitted and billed. `stores`: the pids of
+    Postgres and Valkey, and the cores that they are on.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class Ground:
     redis: str
     upstream: str
     audited: list[int] = field(default_factory=list)
+    stores: dict[int, Cores] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,8 @@ async def ground(where: Plan) -> AsyncIterator[Ground]:
             await set_prices(postgres.url)
             argv = python("benchmarks.upstream", str(port))
             async with child("upstream", argv, port, folder, where.upstream):
-                yield Ground(folder, where, postgres.url, valkey.url, f"http://127.0.0.1:{port}")
+                stores = {postgres.pid: where.stores, valkey.pid: where.redis}
+                yield Ground(folder, where, postgres.url, valkey.url, f"http://127.0.0.1:{port}", stores=stores)
         finally:
             await valkey.stop()
             await postgres.stop()

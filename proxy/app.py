@@ -1,7 +1,6 @@
 """The composition root: every part of a serving process is made here, in order, and closed in the reverse order."""
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from proxy.meters import PROXY
 from proxy.metrics_api import open_metrics, with_metrics
 from proxy.prices import PriceBook, price_listener
 from proxy.starting import StartError
+from runtime.garbage import collect_rarely
 from runtime.postgres import Pool
 from runtime.settings import Config
 from runtime.tasks import TaskSet
@@ -48,7 +48,7 @@ async def serving(config: Config, *, reuse_port: bool = False, metrics_slot: Pat
         accounts = await open_account_api(stack, config, backends)
         tables = with_metrics(metrics, config.listen, table | accounts.public, accounts.admin | health_table(health))
         address = await listen(stack, config.listen, *tables, drain, reuse_port=reuse_port, looks=looks)
-        _settle_garbage_collection()
+        collect_rarely()
         log.info("serving", address=address)
         yield address
         drain.is_draining = True
@@ -57,20 +57,6 @@ async def serving(config: Config, *, reuse_port: bool = False, metrics_slot: Pat
 def health_table(health: Health) -> RouteTable:
     """At every port."""
     return {("GET", "/healthz"): health.live, ("GET", "/readyz"): health.ready}
-
-
-def _settle_garbage_collection() -> None:
-    """What was made at the start stays: it need not be looked through again at every collection.
-
-    A request makes a few hundred objects, freed by count as it ends; at the default threshold of 700 the collector
-    runs every other request and finds nothing.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER_OBJECTS, 10, 10)
-
-
-_COLLECT_AFTER_OBJECTS = 50_000
 
 
 async def _load_prices(pool: Pool) -> PriceBook:

@@ -15,6 +15,7 @@ from proxy.cli.options import run, server_config_option
 from proxy.starting import hear_log_level, stop_event
 from runtime import logs
 from runtime.config import load
+from runtime.garbage import collect_rarely
 from runtime.settings import Config
 from runtime.tasks import TaskSet
 
@@ -39,6 +40,7 @@ def ledger(config: Path) -> None:
             url = loaded.database.url.get_secret_value()
             jobs = background_jobs(loaded, backends)
             await _open_metrics(stack, loaded, backends)
+            collect_rarely()
             await run_ledger(
                 backends.redis, backends.store, url, stop, shards=shards, consumer_name=consumer, jobs=jobs
             )

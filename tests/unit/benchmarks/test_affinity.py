@@ -1,10 +1,12 @@
 """Which cores each part of a benchmark gets."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
-from benchmarks.affinity import Plan, goes_first, plan
+from benchmarks.affinity import Plan, goes_first, moved, plan
 
 
 def parts(made: Plan) -> list[set[int]]:
@@ -48,3 +50,17 @@ def test_who_may_not_go_first_goes_as_before(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(os, "setpriority", refuse)
     goes_first(os.getpid())
+
+
+def test_what_runs_already_is_moved_with_all_that_it_started_and_comes_back() -> None:
+    here = frozenset(os.sched_getaffinity(0))
+    one = frozenset([min(here)])
+    code = "import subprocess; child = subprocess.Popen(['cat']); print(child.pid, flush=True); child.wait()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as started:
+        assert started.stdin is not None
+        assert started.stdout is not None
+        tree = (started.pid, int(started.stdout.readline()))
+        with moved({started.pid: here}, one):
+            assert [os.sched_getaffinity(pid) for pid in tree] == [one, one]
+        assert [os.sched_getaffinity(pid) for pid in tree] == [here, here]
+        started.stdin.close()  # which ends both
