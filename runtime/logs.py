@@ -54,6 +54,7 @@ ALLOWED_FIELDS = frozenset(
         "host",
         "left",
         "migration",
+        "month",
         "offsets",
         "origin",
         "path",

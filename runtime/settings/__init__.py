@@ -6,6 +6,7 @@
     notices   webhooks and mails about events
     upstream  the LLM servers
     metering  holds, tokenizers
+    retention how long the usage log is kept
 
 Sections are frozen; secrets are `SecretStr`, which prints as stars.
 """
@@ -18,6 +19,7 @@ from runtime.settings.accounts import Identity, KeyPolicy, Keys, Stripe
 from runtime.settings.fields import Section
 from runtime.settings.metering import Holds, Tokenizers
 from runtime.settings.notices import Notices, Smtp, WebhookEndpoint
+from runtime.settings.retention import Retention
 from runtime.settings.servers import AdminListen, Database, Listen, Log, RedisServer, SpoolFolder
 from runtime.settings.upstream import Upstream, UpstreamKind
 
@@ -38,6 +40,8 @@ __all__ = [
     "Notices",
     "ReconcileConfig",
     "RedisServer",
+    "Retention",
+    "RetentionConfig",
     "Smtp",
     "SpoolFolder",
     "Stripe",
@@ -87,6 +91,12 @@ class ReconcileConfig(UpstreamsConfig, DatabaseConfig):
     redis: RedisServer
 
 
+class RetentionConfig(DatabaseConfig):
+    """What `farebox retention` needs of the same file."""
+
+    retention: Retention = Retention()
+
+
 class StripeConfig(DatabaseConfig):
     """What `farebox reconcile --stripe` needs of the same file."""
 
@@ -111,4 +121,5 @@ class Config(AccountsConfig):
     holds: Holds = Holds()
     tokenizers: Tokenizers = Field(default_factory=dict)
     spool: SpoolFolder = SpoolFolder()
+    retention: Retention = Retention()
     log: Log = Log()
