@@ -72,8 +72,21 @@ class Retired:
 OnStep = Callable[[str], None]
 
 
+# Told of each month when it is dropped.
+OnRetired = Callable[[Retired], None]
+
+
 def no_step(_: str) -> None:
     """Nobody watches."""
+
+
+def _unwatched(_: Retired) -> None:
+    """Nobody wants to know before the end."""
+
+
+def _to_log(done: Retired) -> None:
+    name, size_bytes = (done.archive.name, done.archive.size_bytes) if done.archive else (None, None)
+    log.info("usage_month_dropped", month=f"{done.month:%Y-%m}", count=done.requests, path=name, size_bytes=size_bytes)
 
 
 class Retention:
@@ -104,7 +117,7 @@ class Retention:
     async def round(self) -> float | None:
         """A run that tells the log how it went; how long to wait before the next, None: as always."""
         try:
-            await self.run()
+            await self.run(_to_log)
         except (RetentionBusy, Stopped):
             return None
         except _MAY_FAIL as error:
@@ -119,7 +132,7 @@ class Retention:
             kept_from = await connection.fetchval(_QUERIES["kept_from"], self._months)
             return [Month(*row) for row in await connection.fetch(_QUERIES["due_months"], kept_from)]
 
-    async def run(self) -> list[Retired]:
+    async def run(self, on_retired: OnRetired = _unwatched) -> list[Retired]:
         """Drops what is due. Raises RetentionBusy, RetentionError, ArchiveError, LockNotAvailableError."""
         retired = []
         async with self._pool.acquire() as connection:  # which gives the lock back with the connection
@@ -130,6 +143,7 @@ class Retention:
             while due := await connection.fetch(_QUERIES["due_months"], kept_from):
                 if (done := await self._retire(connection, due[0]["month"])) is not None:
                     retired.append(done)
+                    on_retired(done)
         return retired
 
     async def _retire(self, connection: Connection, month: date) -> Retired | None:
@@ -146,8 +160,6 @@ class Retention:
         archive = await self._archived(connection, month, requests, _archive(known))
         self._on_step("archived")
         await self._briefly(connection, "drop", month)
-        name, size_bytes = (archive.name, archive.size_bytes) if archive else (None, None)
-        log.info("usage_month_dropped", month=f"{month:%Y-%m}", count=requests, path=name, size_bytes=size_bytes)
         self._on_step("dropped")
         return Retired(month, requests, archive)
 

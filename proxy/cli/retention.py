@@ -29,15 +29,13 @@ def retain(dry_run: bool, config: Path | None, as_json: bool) -> None:
         pool = await open_pool(settings.database, "farebox-retention")
         try:
             kept = settings.retention
-            due = await Retention(pool, kept.usage_months, kept.archive_dir).due()
+            retention = Retention(pool, kept.usage_months, kept.archive_dir)
+            due = await retention.due()
             if dry_run:
                 return 0, due, []
             made = await Store(pool).ensure_partitions(PARTITION_MONTHS_AHEAD)
             with progress("dropping", len(due)) as bar:
-                watched = Retention(
-                    pool, kept.usage_months, kept.archive_dir, lambda step: bar.update(step == "dropped")
-                )
-                return made, due, await watched.run()
+                return made, due, await retention.run(lambda _: bar.update(1))
         finally:
             await pool.close()
 
