@@ -1,5 +1,6 @@
 """The commands an operator types: what they do, what they print, how they end."""
 
+import asyncio
 import json
 import os
 import socket
@@ -412,6 +413,26 @@ def test_migrations_are_applied_once(farebox: Farebox, config: Path) -> None:
     """The database was migrated when it was made."""
     assert farebox("migrate", "--config", config, "--json").json == {"applied": []}
     assert farebox("migrate", "--config", config).out.strip() == "up to date"
+
+
+@pytest.mark.parametrize(
+    ("statement", "code"),
+    [
+        ("DELETE FROM farebox_migrations WHERE number = (SELECT max(number) FROM farebox_migrations)", 1),
+        # a version that is newer runs beside this one
+        ("INSERT INTO farebox_migrations (number, name, checksum) VALUES (9999, '9999_future', '')", 0),
+    ],
+    ids=["older", "newer"],
+)
+async def test_what_needs_a_newer_schema_says_so_and_a_newer_one_is_no_hindrance(
+    farebox: Farebox, config: Path, database_url: str, statement: str, code: int
+) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(statement)
+    await connection.close()
+    listed = await asyncio.to_thread(farebox, "keys", "list", "--user", uuid4(), "--config", config)
+    assert listed.code == code
+    assert ("run `farebox migrate` first: it does not have 00" in listed.err) == bool(code)
 
 
 # Retention
