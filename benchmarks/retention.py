@@ -54,6 +54,8 @@ SELECT past.id, user_id, spender.id, user_id, 'meta-llama/Llama-3.3-70B-Instruct
     turn % 900, 250, turn % 900 + 250, 0.000001, 'reported', 'completed', 200, turn % 4000, farebox_uuid7_time(past.id),
     jsonb_build_object('upstream', 'default', 'streamed', true, 'first_byte_ms', turn % 300)
 FROM past JOIN spender USING (place);
+DROP INDEX ai_transactions_user;
+ALTER TABLE ai_transactions DROP CONSTRAINT ai_transactions_wallet_id_seq_key;
 INSERT INTO ai_transactions (
     id, user_id, wallet_id, seq, amount, type, balance_before, balance_after, request_id, created_at, metadata)
 SELECT past.id, user_id, spender.id, turn + 1, -0.000001, 'usage',
@@ -62,6 +64,8 @@ SELECT past.id, user_id, spender.id, turn + 1, -0.000001, 'usage',
 FROM past JOIN spender USING (place);
 INSERT INTO ai_transactions (user_id, wallet_id, seq, amount, type, balance_before, balance_after)
 SELECT user_id, id, 1, 1000, 'bonus', 0, 1000 FROM spender;
+ALTER TABLE ai_transactions ADD UNIQUE (wallet_id, seq);
+CREATE INDEX ai_transactions_user ON ai_transactions (user_id, created_at DESC);
 UPDATE ai_wallets w SET balance = 1000 - 0.000001 * turns, transaction_count = 1 + turns
 FROM (SELECT place, count(*) AS turns FROM past GROUP BY 1) spent JOIN spender USING (place)
 WHERE w.id = spender.id;
@@ -125,7 +129,7 @@ async def _fill(pool: Pool, rows: int, month: date, after: date) -> str:
     async with pool.acquire() as connection:
         await connection.execute("SET work_mem = '256MB'")
         await connection.execute(fill)
-    await pool.execute(f"VACUUM (ANALYZE) {table}, ai_transactions, ai_usage_daily")
+    await pool.execute("ANALYZE")
     size: str = await pool.fetchval("SELECT pg_size_pretty(pg_total_relation_size($1::regclass))", table)
     return size
 

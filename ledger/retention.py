@@ -53,10 +53,10 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """A month that is due, by its first day (UTC), with about how many requests are in it."""
+    """A month that is due, by its first day (UTC), with about how many requests are in it; None: not known."""
 
     month: date
-    about: int
+    about: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@
 -- are looked at. What is said of a whole history is checked whole, for every wallet that was there before $2 and changed
 -- since $1. Bounds are coalesced, not OR-ed: an index can then be searched for them, and partitions left out.
 --
--- Requests that retention has dropped are there as sums only: what they came to in a month, for each wallet.
+-- Requests that retention has dropped are there as sums only: what they came to in a month, for each wallet. Since when
+-- they are kept is asked in a sub-select: once, and not for every row.
 
 -- name: balance_is_the_sum_of_transactions
 -- What is in a wallet is what went in and out. This is the replay: the balance rebuilt from the history alone. That each
@@ -112,7 +113,7 @@ LEFT JOIN ai_transactions t ON t.request_id = c.corrects
 LEFT JOIN ai_usage_logs u ON u.id = c.corrects AND u.created_at = farebox_uuid7_time(c.corrects)
 WHERE c.corrects IS NOT NULL
     AND (t.id IS NULL OR NOT u.metadata ? 'recovered' OR (u.end_reason = 'recovered' AND c.amount > 0)
-        OR (u.id IS NULL AND c.corrects >= farebox_uuid7_at(farebox_usage_dropped_before())))
+        OR (u.id IS NULL AND c.corrects >= (SELECT farebox_uuid7_at(farebox_usage_dropped_before()))))
     AND c.created_at >= coalesce($1::timestamptz, '-infinity') AND c.created_at < coalesce($2::timestamptz, 'infinity')
 
 -- name: each_debit_has_its_request
@@ -120,7 +121,7 @@ WHERE c.corrects IS NOT NULL
 SELECT t.wallet_id, t.request_id, format('seq %s debited %s, no such usage row', t.seq, -t.amount) AS detail
 FROM ai_transactions t
 LEFT JOIN ai_usage_logs u ON u.id = t.request_id AND u.created_at = farebox_uuid7_time(t.request_id)
-WHERE t.request_id >= farebox_uuid7_at(farebox_usage_dropped_before()) AND u.id IS NULL
+WHERE t.request_id >= (SELECT farebox_uuid7_at(farebox_usage_dropped_before())) AND u.id IS NULL
     AND t.created_at >= coalesce($1::timestamptz, '-infinity') AND t.created_at < coalesce($2::timestamptz, 'infinity')
 
 -- name: each_request_appears_once
@@ -148,7 +149,7 @@ FROM (
 FULL JOIN (
     SELECT * FROM ai_usage_daily
     WHERE day >= coalesce(($1 AT TIME ZONE 'UTC')::date, '-infinity') AND day <= coalesce(($2 AT TIME ZONE 'UTC')::date, 'infinity')
-        AND day >= (farebox_usage_dropped_before() AT TIME ZONE 'UTC')::date
+        AND day >= (SELECT (farebox_usage_dropped_before() AT TIME ZONE 'UTC')::date)
 ) d USING (user_id, wallet_id, day, api_key_id, model)
 WHERE (u.requests, u.tokens, u.cost, u.uncollected)
     IS DISTINCT FROM (d.requests, d.total_tokens, d.cost, d.uncollected)
@@ -170,7 +171,7 @@ FULL JOIN (
     SELECT wallet_id, date_trunc('month', day::timestamp)::date AS month,
         sum(requests) AS requests, sum(total_tokens) AS total_tokens, sum(cost) AS cost, sum(uncollected) AS uncollected
     FROM ai_usage_daily
-    WHERE day < (farebox_usage_dropped_before() AT TIME ZONE 'UTC')::date
+    WHERE day < (SELECT (farebox_usage_dropped_before() AT TIME ZONE 'UTC')::date)
         AND wallet_id IN (SELECT id FROM ai_wallets WHERE updated_at >= coalesce($1::timestamptz, '-infinity'))
     GROUP BY 1, 2
 ) d USING (wallet_id, month)
@@ -178,7 +179,7 @@ FULL JOIN (
     SELECT wallet_id, date_trunc('month', farebox_uuid7_time(coalesce(request_id, corrects)) AT TIME ZONE 'UTC')::date AS month,
         -sum(amount) AS collected
     FROM ai_transactions
-    WHERE coalesce(request_id, corrects) < farebox_uuid7_at(farebox_usage_dropped_before())
+    WHERE coalesce(request_id, corrects) < (SELECT farebox_uuid7_at(farebox_usage_dropped_before()))
         AND wallet_id IN (SELECT id FROM ai_wallets WHERE updated_at >= coalesce($1::timestamptz, '-infinity'))
     GROUP BY 1, 2
 ) t USING (wallet_id, month)

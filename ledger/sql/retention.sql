@@ -9,19 +9,19 @@ SELECT pg_try_advisory_lock(hashtext('farebox_retention'))
 SELECT coalesce((date_trunc('month', now() AT TIME ZONE 'UTC') - make_interval(months => $1::integer))::date, '-infinity')
 
 -- name: due_months
--- The months before $1 that requests are still kept of, the oldest first, with about how many there are. Of those that
--- have no partition only the oldest: it gets one, and then the next is seen. Partitions of other names are not ours.
-SELECT month, sum(about)::bigint AS about
+-- The months before $1 that requests are still kept of, the oldest first, with about how many there are, where that is
+-- known. Of those that have no partition only the oldest: it gets one, and then the next is seen. Partitions of other
+-- names are not ours.
+SELECT month, about
 FROM (
-    SELECT to_date(right(part.relname, 7), 'YYYY_MM') AS month, greatest(part.reltuples, 0) AS about
+    SELECT to_date(right(part.relname, 7), 'YYYY_MM') AS month, nullif(part.reltuples, -1)::bigint AS about
     FROM pg_inherits JOIN pg_class part ON part.oid = inhrelid
     WHERE inhparent = 'ai_usage_logs'::regclass AND part.relname ~ '^ai_usage_logs_\d{4}_\d{2}$'
     UNION ALL
-    SELECT date_trunc('month', created_at AT TIME ZONE 'UTC')::date, 1
+    SELECT date_trunc('month', created_at AT TIME ZONE 'UTC')::date, NULL
     FROM (SELECT created_at FROM ai_usage_logs_default ORDER BY id LIMIT 1) stray
 ) found
 WHERE month < $1::date
-GROUP BY month
 ORDER BY month
 
 -- name: reopen

@@ -48,7 +48,10 @@ def _text(usage_months: int | None, would_drop: list[Month] | None, retired: lis
     if usage_months is None:
         return "everything is kept: retention.usage_months is not set"
     if would_drop is not None:
-        lines = [f"would drop {found.month:%Y-%m}: about {found.about} requests" for found in would_drop]
+        lines = [
+            f"would drop {found.month:%Y-%m}{'' if found.about is None else f': about {found.about} requests'}"
+            for found in would_drop
+        ]
     else:
         lines = [
             f"dropped {done.month:%Y-%m}: {done.requests} requests{f', in {done.archive.name}' if done.archive else ''}"

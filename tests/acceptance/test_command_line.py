@@ -463,7 +463,7 @@ def test_old_usage_is_shown_archived_and_dropped(farebox: Farebox, config: Path,
     for _ in range(2):
         shown = farebox("retention", "--dry-run", "--config", keeps, "--json")
         assert (shown.code, [due["month"] for due in shown.json["due"]]) == (0, [f"{month}-01" for month in months])
-    assert f"would drop {months[0]}: about" in farebox("retention", "--dry-run", "--config", keeps).out
+    assert farebox("retention", "--dry-run", "--config", keeps).out.startswith(f"would drop {months[0]}")
 
     ended = farebox("retention", "--config", keeps)
     assert (ended.code, ended.out) == (1, "")
