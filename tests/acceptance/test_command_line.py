@@ -20,8 +20,8 @@ import yaml
 from ledger.postgres import Store
 from proxy import cli
 from runtime.postgres import create_pool
-from tests.support.ledger import funded_wallet
-from tests.support.months import month_back, post_months
+from tests.support.ledger import funded_wallet, until
+from tests.support.months import files_in, month_back, post_months, requests_by_month
 from tests.support.program import JWT_SECRET, UPSTREAM_KEY, Program, configuration, environment
 
 NOWHERE = "http://127.0.0.1:1/v1"
@@ -484,6 +484,26 @@ def test_unless_said_all_usage_is_kept(farebox: Farebox, config: Path) -> None:
     keeps = keeping(config, usage_months=2)
     dropped = farebox("retention", "--config", keeps).out
     assert dropped == f"dropped {month_back(3):%Y-%m}: 3 requests\n"
+
+
+@pytest.mark.usefixtures("past")
+async def test_the_ledger_process_drops_old_usage_by_itself(database_url: str, redis_url: str, tmp_path: Path) -> None:
+    (tmp_path / "archive").mkdir()
+    kept = {"usage_months": 1, "archive_dir": str(tmp_path / "archive")}
+    program = Program(tmp_path, database_url, redis_url, {"retention": kept})
+    program.write_config()
+    pool = await create_pool(database_url)
+
+    async def dropped() -> bool:
+        return len(await requests_by_month(pool)) == 2
+
+    try:
+        program.start_ledger()
+        await until(dropped)
+    finally:
+        await program.stop()
+        await pool.close()
+    assert len(files_in(tmp_path / "archive")) == 2
 
 
 # Configuration
