@@ -63,6 +63,7 @@ ALLOWED_FIELDS = frozenset(
         "left",
         "log_level",
         "migration",
+        "month",
         "offsets",
         "origin",
         "path",

@@ -7,6 +7,7 @@
     upstream  the LLM servers, and what is added to requests for a model
     metering  holds, tokenizers
     metrics   what Prometheus is told; traces, which go to OpenTelemetry
+    retention how long the usage log is kept
 
 Sections are frozen; secrets are `SecretStr`, which prints as stars.
 """
@@ -22,6 +23,7 @@ from runtime.settings.fields import Section
 from runtime.settings.metering import Holds, Tokenizers
 from runtime.settings.metrics import LedgerListen, Metrics
 from runtime.settings.notices import Notices, Smtp, WebhookEndpoint
+from runtime.settings.retention import Retention
 from runtime.settings.servers import AdminListen, Database, Listen, Log, RedisServer, SpoolFolder
 from runtime.settings.traces import Traces
 from runtime.settings.upstream import Breaker, HealthCheck, ModelAdditions, Tls, Upstream, UpstreamKind
@@ -48,6 +50,8 @@ __all__ = [
     "Notices",
     "ReconcileConfig",
     "RedisServer",
+    "Retention",
+    "RetentionConfig",
     "Smtp",
     "SpoolFolder",
     "Stripe",
@@ -111,6 +115,12 @@ class ReconcileConfig(UpstreamsConfig, DatabaseConfig):
     redis: RedisServer
 
 
+class RetentionConfig(DatabaseConfig):
+    """What `farebox retention` needs of the same file."""
+
+    retention: Retention = Retention()
+
+
 class StripeConfig(DatabaseConfig):
     """What `farebox reconcile --stripe` needs of the same file."""
 
@@ -138,4 +148,5 @@ class Config(AccountsConfig):
     spool: SpoolFolder = SpoolFolder()
     metrics: Metrics = Metrics()
     traces: Traces | None = None
+    retention: Retention = Retention()
     log: Log = Log()
