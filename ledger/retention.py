@@ -5,8 +5,8 @@ up by wallet, held against daily sums and debits, archived and read back, droppe
 goes on; until the last one every request is still there. What does not add up, and what cannot be archived, is not
 dropped. Wallets, their lines and the daily sums stay: `farebox audit` goes by the sums of what was dropped.
 
-One process does it at a time. No lock is waited for longer than a quarter of a second (the functions of migration 0017
-say so), because posting would wait behind it: it is tried again a little later.
+One process does it at a time. No lock that posting waits behind is waited for longer than a quarter of a second (the
+functions of migration 0017 say so): it is tried again a little later.
 """
 
 import asyncio
@@ -35,6 +35,8 @@ QUERY_TIMEOUT_S = 4 * 3600.0
 # Who reads the log for long (an audit, an export) keeps a month from being dropped: for a minute it is tried again.
 LOCK_ATTEMPTS = 20
 LOCK_PAUSE_S = 3.0
+# An attempt waits for up to three vacuums, three seconds each, and then works for a moment.
+ATTEMPT_TIMEOUT_S = 30.0
 _QUERIES = load_queries("ledger", "sql/retention.sql")
 _MAY_FAIL: tuple[type[BaseException], ...] = (LedgerError, *FAILED)
 
@@ -199,11 +201,11 @@ class Retention:
         """Runs what gives up when a lock is not free soon, until it is. Raises asyncpg.LockNotAvailableError."""
         for _ in range(LOCK_ATTEMPTS - 1):
             try:
-                return await connection.fetchval(_QUERIES[query], argument)
+                return await connection.fetchval(_QUERIES[query], argument, timeout=ATTEMPT_TIMEOUT_S)
             except asyncpg.LockNotAvailableError:
                 self._on_step("waiting")
                 await asyncio.sleep(LOCK_PAUSE_S)
-        return await connection.fetchval(_QUERIES[query], argument)
+        return await connection.fetchval(_QUERIES[query], argument, timeout=ATTEMPT_TIMEOUT_S)
 
 
 def _archive(known: Any) -> Archive | None:

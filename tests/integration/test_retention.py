@@ -396,6 +396,43 @@ async def test_posting_goes_on_while_months_are_dropped(store: Store, tmp_path: 
     await all_holds(store.pool)
 
 
+async def test_a_vacuum_of_the_month_is_waited_for_with_a_lock_that_is_in_nobodys_way(store: Store) -> None:
+    wallet = await funded_wallet(store)
+    await post_months(store, wallet, 2)
+    month = f"ai_usage_logs_{month_back(2):%Y_%m}"
+    tasks = TaskSet()
+
+    async def wanted() -> set[str]:
+        rows = await store.pool.fetch("SELECT mode FROM pg_locks WHERE NOT granted AND relation = $1::regclass", month)
+        return {row["mode"] for row in rows}
+
+    async def waits() -> bool:
+        return bool(await wanted())
+
+    async with store.pool.acquire() as vacuum:
+        async with vacuum.transaction():
+            await vacuum.execute(f"LOCK TABLE {month} IN SHARE UPDATE EXCLUSIVE MODE")
+            running = tasks.spawn(Retention(store.pool, 1).run(), name="retention")
+            await until(waits)
+            assert (await store.post([settled(wallet, 5)])).posted == 1
+            assert await wanted() <= {"ShareUpdateExclusiveLock"}
+        assert len(await running) == 1
+
+
+async def test_audits_hold_at_every_moment_while_months_are_dropped(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "LOCK_PAUSE_S", 0.001)
+    await post_months(store, await funded_wallet(store), 12)
+    tasks, audits = TaskSet(), 0
+    running = tasks.spawn(Retention(store.pool, 1).run(), name="retention")
+    while not running.done():
+        report = await audit(store.pool)
+        assert report.holds, report.violations
+        audits += 1
+    assert len(await running) == 11 and audits > 0
+
+
 async def test_one_process_does_it_at_a_time(store: Store) -> None:
     await post_months(store, await funded_wallet(store), 2)
     told: list[str] = []

@@ -71,6 +71,18 @@ BEGIN
 END $$;
 CREATE TRIGGER closed BEFORE INSERT ON ai_usage_logs_default FOR EACH ROW EXECUTE FUNCTION farebox_refuse_closed_month();
 
+-- The locks below are waited for a quarter of a second, because posting waits behind who waits for them. A vacuum holds
+-- its lock for longer, and autovacuum gives way only to who has waited for a second: so we wait for it first, with a lock
+-- of the same kind, which is in the way of nobody else. Always in this order: wallets, the default partition, a month.
+CREATE FUNCTION farebox_wait_for_vacuum(VARIADIC tables text[]) RETURNS void LANGUAGE plpgsql SET lock_timeout = '3s' AS $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY tables LOOP
+        EXECUTE format('LOCK TABLE %I IN SHARE UPDATE EXCLUSIVE MODE', name);
+    END LOOP;
+END $$;
+
 -- As in 0005, for any month, and never waiting for long. Locks are taken in posting's order: wallets, then the log.
 CREATE FUNCTION farebox_make_usage_partition(month date) RETURNS boolean LANGUAGE plpgsql SET lock_timeout = '250ms' AS $$
 DECLARE
@@ -84,6 +96,7 @@ BEGIN
     -- Made beside the table and attached after: rows that meanwhile went to the default partition move first.
     EXECUTE format('CREATE TABLE %I (LIKE ai_usage_logs INCLUDING ALL)', part);
     EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', part);
+    PERFORM farebox_wait_for_vacuum('ai_wallets', 'ai_usage_logs_default');
     LOCK TABLE ai_wallets IN SHARE ROW EXCLUSIVE MODE;
     LOCK TABLE ai_usage_logs_default IN ACCESS EXCLUSIVE MODE;
     EXECUTE format('WITH moved AS (DELETE FROM ai_usage_logs_default WHERE id >= %L AND id < %L RETURNING *)'
@@ -108,6 +121,7 @@ END $$;
 CREATE FUNCTION farebox_close_usage_month(the_month date) RETURNS boolean LANGUAGE plpgsql SET lock_timeout = '250ms' AS $$
 BEGIN
     PERFORM farebox_make_usage_partition(the_month);
+    PERFORM farebox_wait_for_vacuum('ai_usage_logs_default', farebox_usage_partition(the_month));
     -- Waits for those who write there, and keeps out those who come: they see that the month is closed.
     LOCK TABLE ai_usage_logs_default IN SHARE ROW EXCLUSIVE MODE;
     IF (SELECT id FROM ai_usage_logs_default ORDER BY id LIMIT 1)
@@ -127,6 +141,7 @@ DECLARE
     found    integer := 0;
 BEGIN
     FOR reopened IN SELECT month FROM farebox_retired_months WHERE dropped_at IS NULL AND month >= kept_from LOOP
+        PERFORM farebox_wait_for_vacuum(farebox_usage_partition(reopened));
         EXECUTE format('DROP TRIGGER closed ON %I', farebox_usage_partition(reopened));
         DELETE FROM farebox_retired_months WHERE month = reopened;
         found := found + 1;
@@ -150,6 +165,7 @@ END $$;
 
 CREATE FUNCTION farebox_drop_usage_month(the_month date) RETURNS void LANGUAGE plpgsql SET lock_timeout = '250ms' AS $$
 BEGIN
+    PERFORM farebox_wait_for_vacuum('ai_usage_logs_default', farebox_usage_partition(the_month));
     EXECUTE format('DROP TABLE %I', farebox_usage_partition(the_month));
     UPDATE farebox_retired_months SET dropped_at = clock_timestamp() WHERE month = the_month AND dropped_at IS NULL;
     IF NOT FOUND THEN
