@@ -181,8 +181,7 @@ class LedgerWriter:
             wallets = [states.pop(wallet_id) for wallet_id in known]
             attempt = partial(self._redis_store.acknowledge, self._shard, done, wallets)
             if await self._insist("acknowledge", attempt, stop) is None:
-                self._own_pending = True
-                return
+                return  # told to stop: the rest stays pending
         self._on_step("acknowledged")
         log.debug("batch_posted", shard=self._shard, posted=outcome.posted, duplicates=outcome.duplicates)
         await self._touch_keys([item for item in items if isinstance(item, SettledEntry)])
