@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 
 import asyncpg
 
@@ -16,6 +17,8 @@ from runtime.postgres import Connection, Pool, create_pool
 # Making the history is a few statements, of a minute each.
 QUERY_TIMEOUT_S = 3600.0
 PAST_WALLETS = 1_000
+# Of each table, written at once.
+PARTS = 2
 WALLETS = "INSERT INTO ai_wallets (user_id, balance) SELECT gen_random_uuid(), 1000 FROM generate_series(1, $1)"
 # A request of each wallet in turn, from the beginning of the month to now.
 PAST = """
@@ -25,7 +28,7 @@ FROM (
         n / {wallets} + 1 AS turn, n % {wallets} AS place
     FROM (
         SELECT n, md5(n::text) AS noise, month_ms + ({now_ms} - month_ms) * n / {rows} AS ms
-        FROM generate_series(0, {rows} - 1) AS n,
+        FROM generate_series({first}, {last} - 1) AS n,
             CAST(1000 * extract(epoch FROM date_trunc('month', to_timestamp({now_ms} / 1000))) AS bigint) AS month_ms
     ) made
 ) request JOIN (
@@ -102,25 +105,31 @@ async def _make(beside: str, name: str, database: str, wallets: int, history: in
     maker = await asyncpg.connect(database, command_timeout=QUERY_TIMEOUT_S)
     await maker.execute(WALLETS, PAST_WALLETS if history else wallets)
     if history:
-        past = PAST.format(rows=history, wallets=PAST_WALLETS, now_ms=wall_ms())
-        logs, transactions = LOGS.format(past=past), TRANSACTIONS.format(past=past)
-        await asyncio.gather(_fill(database, "ai_usage_logs", logs), _fill(database, "ai_transactions", transactions))
+        now_ms, tables = wall_ms(), {"ai_usage_logs": LOGS, "ai_transactions": TRANSACTIONS}
+        await asyncio.gather(*(_fill(database, table, rows, history, now_ms) for table, rows in tables.items()))
         await _in_bulk(maker)
         await maker.execute(SUMS)
     await maker.execute("VACUUM (ANALYZE) ai_wallets, ai_usage_daily")
     await maker.close()
 
 
-async def _fill(database: str, table: str, statement: str) -> None:
-    connection = await asyncpg.connect(database, command_timeout=QUERY_TIMEOUT_S)
-    try:
-        await _in_bulk(connection)
-        await connection.execute(INDEXES_OFF, table)
-        await connection.execute(statement)
-        await connection.execute(f"REINDEX TABLE {table}")
-        await connection.execute(f"VACUUM (ANALYZE) {table}")
-    finally:
-        await connection.close()
+async def _fill(database: str, table: str, statement: str, rows: int, now_ms: int) -> None:
+    async with asyncpg.create_pool(
+        database, min_size=PARTS, max_size=PARTS, command_timeout=QUERY_TIMEOUT_S, init=_in_bulk, reset=_keep
+    ) as pool:
+        await pool.execute(INDEXES_OFF, table)
+        bounds = [rows * part // PARTS for part in range(PARTS + 1)]
+        parts = [
+            PAST.format(rows=rows, wallets=PAST_WALLETS, now_ms=now_ms, first=first, last=last)
+            for first, last in pairwise(bounds)
+        ]
+        await asyncio.gather(*(pool.execute(statement.format(past=part)) for part in parts))
+        await pool.execute(f"REINDEX TABLE {table}")
+        await pool.execute(f"VACUUM (ANALYZE) {table}")
+
+
+async def _keep(_: Connection) -> None:
+    """What was set stays set when a connection goes back to the pool."""
 
 
 async def _in_bulk(connection: Connection) -> None:

@@ -23,7 +23,7 @@ LANES = 3
 MAX_PART = 1000
 # How much may be in hand of what a lane was given: what is posted, what waits for that, what is acknowledged. What has
 # no room waits in the Stream.
-MAX_GIVEN = 6
+MAX_GIVEN = 4
 # The lowest bits say which shard a wallet belongs to: those would put all wallets of one shard on one lane.
 _SHIFT_BITS = 32
 

@@ -19,7 +19,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from ledger import meters
 from ledger.entries import EntryError, SettledEntry
-from ledger.lanes import LANES, Lanes, lane_of
+from ledger.lanes import LANES, MAX_PART, Lanes, lane_of
 from ledger.lives import life_of
 from ledger.postgres import Store
 from ledger.posting import OnStep, PostOutcome, no_step
@@ -112,8 +112,8 @@ class LedgerWriter:
             if events:
                 self._on_step("read")
                 for lane, items in enumerate(_by_lane(events)):
-                    if items:
-                        await lanes.give(lane, items)
+                    for start in range(0, len(items), MAX_PART):
+                        await lanes.give(lane, items[start : start + MAX_PART])
 
     async def _join(self) -> None:
         await self._stream.join()
@@ -137,10 +137,19 @@ class LedgerWriter:
             if events := await self._stream.claim(self._max_batch):
                 self._claim_due_ms = now_ms  # there may be more
                 return events
+        return await self._read_new()
+
+    async def _read_new(self) -> list[RawEvent]:
+        """If so much waits, as much as all lanes post at once: by then none of them has to make do with less."""
         events = await self._stream.read_new(self._max_batch, wait=True)
         if 0 < len(events) < self._max_batch:
             await asyncio.sleep(self._linger_s)
-            events += await self._stream.read_new(self._max_batch - len(events), wait=False)
+            return events + await self._stream.read_new(self._max_batch - len(events), wait=False)
+        is_full = bool(events)
+        while is_full and len(events) < LANES * self._max_batch:
+            more = await self._stream.read_new(self._max_batch, wait=False)
+            events += more
+            is_full = len(more) == self._max_batch
         return events
 
     async def _recover_reading(self, error: RedisError, stop: asyncio.Event, backoff: Backoff) -> None:
@@ -173,8 +182,7 @@ class LedgerWriter:
             wallets = [states.pop(wallet_id) for wallet_id in known]
             attempt = partial(self._redis_store.acknowledge, self._shard, done, wallets)
             if await self._insist("acknowledge", attempt, stop) is None:
-                self._own_pending = True
-                return
+                return  # told to stop: the rest stays pending
         self._on_step("acknowledged")
         log.debug("batch_posted", shard=self._shard, posted=outcome.posted, duplicates=outcome.duplicates)
         entries = [item for item in items if isinstance(item, SettledEntry)]
