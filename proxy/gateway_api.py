@@ -24,6 +24,7 @@ from proxy.prices import PriceBook
 from proxy.recording import Recorder
 from proxy.routing import Route, Routes
 from proxy.starting import StartError
+from proxy.stopping import COUNT_S, SETTLE_S
 from proxy.upstream.pool import PoolLimits, UpstreamPool, parse_origin
 from proxy.usage_lookup import UsageLookup
 from runtime.http.request import Reply
@@ -33,9 +34,6 @@ from runtime.spool import Spool
 log = structlog.get_logger("farebox.app")
 
 RouteTable = dict[tuple[str, str], Callable[..., Awaitable[Reply]]]
-# Settlements on their way to Redis when the last request has ended, and before that what is still being counted.
-_SETTLE_DRAIN_S = 10.0
-_COUNT_DRAIN_S = 6.0
 
 
 async def open_gateway(
@@ -60,7 +58,7 @@ async def open_gateway(
     counter = _token_counter(config)
     stack.push_async_callback(counter.close)
     recorder = Recorder(limits, Counting(counter))
-    stack.push_async_callback(recorder.tasks.drain, _COUNT_DRAIN_S)
+    stack.push_async_callback(recorder.tasks.drain, COUNT_S)
     desk = Desk(verifier, limits, prices, routes, config.listen, config.holds)
     gateway = Gateway(desk, recorder, config.listen, drain)
     stack.push_async_callback(gateway.tasks.cancel)
@@ -118,6 +116,6 @@ async def _open_spool(settings: SpoolFolder) -> Spool:
 
 
 async def _drain(limits: Limits) -> None:
-    left = await limits.drain(_SETTLE_DRAIN_S)
+    left = await limits.drain(SETTLE_S)
     if left:
         log.error("settlements_lost", count=left)

@@ -1,5 +1,6 @@
 """Which upstream serves a model."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -52,5 +53,4 @@ class Routes:
         return None
 
     async def close(self) -> None:
-        for route in self._routes:
-            await route.pool.close()
+        await asyncio.gather(*(route.pool.close() for route in self._routes))
