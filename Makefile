@@ -39,6 +39,7 @@ COMPARED := $(wildcard benchmarks/contenders/*.in)
 lock:  ## pin all dependencies anew; needs uv
 	$(LOCK) --extra embedded --extra build -o requirements.lock
 	$(LOCK) --extra embedded --extra build --extra huggingface --extra dev -o requirements-dev.lock
+	$(LOCK) --extra build --extra huggingface -c requirements-dev.lock -o requirements-server.lock
 	for in in $(COMPARED); do $(COMPILE) --no-annotate $$in -o $${in%.in}.lock || exit; done
 
 clean:  ## forget the virtual environment and all caches; data under .farebox stays

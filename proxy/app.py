@@ -17,6 +17,7 @@ from proxy.listeners import listen
 from proxy.prices import PriceBook, price_listener
 from proxy.starting import StartError
 from runtime.postgres import Pool
+from runtime.service_manager import READY, STOPPING, tell
 from runtime.settings import Config
 from runtime.tasks import TaskSet
 
@@ -42,7 +43,9 @@ async def serving(config: Config, *, reuse_port: bool = False) -> AsyncIterator[
         address = await listen(stack, config.listen, table | accounts.public, admin_table, drain, reuse_port=reuse_port)
         _settle_garbage_collection()
         log.info("serving", address=address)
+        tell(READY)
         yield address
+        tell(STOPPING)
         drain.is_draining = True
 
 
