@@ -62,7 +62,7 @@ class Worker:
             code = await self._child.wait()
             ran_ms = monotonic_ms() - self._started_ms
             log.error("worker_ended", worker=self.name, exit_code=code)
-            if is_first and code >= 0 and ran_ms < _FIRST_START_MS:
+            if is_first and code > 0 and ran_ms < _FIRST_START_MS:
                 raise CannotStart
             is_first = False
             if ran_ms >= _STEADY_MS:
