@@ -201,11 +201,16 @@ class Limits:
             log.error("hold_leaked", request_id=str(request.request_id), hold_nanos=request.hold_nanos)
 
     async def drain(self, timeout_s: float) -> int:
-        """Wait for settlements under way; returns how many are neither in Redis nor in the spool."""
-        cut = await self._tasks.drain(timeout_s)
+        """Wait for settlements under way, at most `timeout_s`; returns how many are neither in Redis nor in the spool.
+
+        Half of the time is kept for them: before, renewals that they wait for have as long as the other half.
+        """
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + timeout_s
+        cut = await self._tasks.drain(timeout_s / 4)
         await self._background.cancel()
-        await self.leases.drain(timeout_s)
-        return cut + await self._settler.drain(timeout_s)
+        await self.leases.drain(timeout_s / 4)
+        return cut + await self._settler.drain(max(0.0, deadline_s - loop.time()))
 
     def _note_answer(self, shard: int, has_answered: bool) -> None:
         if has_answered:

@@ -26,6 +26,7 @@
     gateway_api, account_api   the routes of programs and of people, wired
     app, workers  the composition root; several processes on one port
     starting      ports, signals, the error of a start: for those who only start others
+    stopping      how long a stop takes at most, step by step
     listeners     one port for all, or another for administrators
     reconcile/    `farebox reconcile`: what was billed against a server's own counters, or Stripe's payments
     smoke/        `farebox smoke`: the whole flow against a running deployment

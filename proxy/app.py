@@ -20,6 +20,7 @@ from proxy.prices import PriceBook, price_listener
 from proxy.starting import StartError
 from runtime.garbage import collect_rarely
 from runtime.postgres import Pool
+from runtime.service_manager import READY, STOPPING, tell
 from runtime.settings import Config
 from runtime.tasks import TaskSet
 
@@ -50,7 +51,9 @@ async def serving(config: Config, *, reuse_port: bool = False, metrics_slot: Pat
         address = await listen(stack, config.listen, *tables, drain, reuse_port=reuse_port, looks=looks)
         collect_rarely()
         log.info("serving", address=address)
+        tell(READY)
         yield address
+        tell(STOPPING)
         drain.is_draining = True
 
 

@@ -25,6 +25,7 @@ from proxy.opening import open_routes
 from proxy.prices import PriceBook
 from proxy.recording import Recorder
 from proxy.starting import StartError
+from proxy.stopping import COUNT_S, SETTLE_S
 from proxy.tracing import open_tracing
 from proxy.usage_lookup import UsageLookup
 from runtime.http.request import Reply
@@ -34,9 +35,6 @@ from runtime.spool import Spool
 log = structlog.get_logger("farebox.app")
 
 RouteTable = dict[tuple[str, str], Callable[..., Awaitable[Reply]]]
-# Settlements on their way to Redis when the last request has ended, and before that what is still being counted.
-_SETTLE_DRAIN_S = 10.0
-_COUNT_DRAIN_S = 6.0
 
 
 async def open_gateway(
@@ -66,7 +64,7 @@ async def open_gateway(
     looks.append(GatewayLook(limits, routes, verifier, spool, config.spool.max_bytes, prices, drain))
     slow_ms = int(config.log.slow_s * 1000)
     recorder = Recorder(limits, Counting(counter), slow_ms, config.listen.trusted_proxies, tracing)
-    stack.push_async_callback(recorder.tasks.drain, _COUNT_DRAIN_S)
+    stack.push_async_callback(recorder.tasks.drain, COUNT_S)
     desk = Desk(verifier, limits, prices, routes, config.listen, config.holds)
     gateway = Gateway(desk, recorder, config.listen, drain)
     stack.push_async_callback(gateway.tasks.cancel)
@@ -113,6 +111,6 @@ async def _open_spool(settings: SpoolFolder) -> Spool:
 
 
 async def _drain(limits: Limits) -> None:
-    left = await limits.drain(_SETTLE_DRAIN_S)
+    left = await limits.drain(SETTLE_S)
     if left:
         log.error("settlements_lost", count=left)

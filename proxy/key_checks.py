@@ -11,6 +11,7 @@ import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from accounts.key_format import matches_hash
 from ledger.postgres import KeyRow
@@ -60,6 +61,7 @@ class KeyChecks:
 
 
 def _step_back() -> None:
-    """Only on Linux does a thread have a rank of its own."""
+    """Only on Linux does a thread have a rank of its own; a sandbox may forbid to change it."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        with suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

@@ -4,6 +4,7 @@ Both are closed together: while one waited for what runs, the other would go on 
 """
 
 import asyncio
+from asyncio import sleep
 from contextlib import AsyncExitStack
 
 import structlog
@@ -71,7 +72,17 @@ class _Listeners:
         meters.CONNECTIONS.put(sum(len(http) for http, _ in self._servers))
 
     async def close(self) -> None:
-        """First nobody new is let in, anywhere; then what runs is waited for."""
+        """First whoever sends requests here is given time to stop; then nobody new is let in, anywhere; then what
+        runs is waited for.
+        """
+        if self._drain.is_draining:  # else the start failed, and nobody was sent here yet
+            await self._turn_away()
         for _, listening in self._servers:
             listening.close()
         await asyncio.gather(*(http.shutdown(self._settings.shutdown_timeout_s) for http, _ in self._servers))
+
+    async def _turn_away(self) -> None:
+        """`/readyz` says by now that we leave, and so does each answer; but all are answered."""
+        for http, _ in self._servers:
+            http.keep_nobody()
+        await sleep(self._settings.shutdown_delay_s)

@@ -1,5 +1,6 @@
 """Which upstreams serve a model: one, or several of which each request takes one."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -139,8 +140,7 @@ class Routes:
         return self._routes
 
     async def close(self) -> None:
-        for route in self._routes:
-            await route.pool.close()
+        await asyncio.gather(*(route.pool.close() for route in self._routes))
 
     def _fleet(self, model: str) -> Fleet | None:
         additions = self._additions.get(model) or self._additions.get(ANY_MODEL) or NOTHING_ADDED

@@ -18,6 +18,7 @@ places      so many at once and no more, and of one owner fewer
 records, segments, spool  what must not be lost and cannot be delivered now: kept on disk, in order
 logs        structured lines from an allow-list of fields
 processes   child processes that die with their parent
+service_manager  tells systemd how far this process is
 http/       HTTP/1.1 as a server speaks it
 embedded/   a private Postgres and Valkey, started from wheels
 simulator/  an LLM server that can be told how to behave

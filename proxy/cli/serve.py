@@ -18,15 +18,16 @@ _MAX_WORKERS = 256
 
 @click.command()
 @server_config_option
-@click.option("--workers", type=click.IntRange(1, _MAX_WORKERS), default=1, show_default=True)
-def serve(config: Path, workers: int) -> None:
-    """The proxy."""
+@click.option("--workers", type=click.IntRange(1, _MAX_WORKERS), default=1, show_default=True, help="Processes.")
+@click.option("--ledger", "with_ledger", is_flag=True, help="And a ledger process beside them.")
+def serve(config: Path, workers: int, with_ledger: bool) -> None:
+    """The proxy. Processes that end by accident are started again."""
     loaded = load(config)
     logs.configure(loaded.log.level)
-    if workers == 1:
+    if workers == 1 and not with_ledger:
         run(_serve(loaded))
     else:
-        sys.exit(run(supervise(config, loaded.listen, workers)))
+        sys.exit(run(supervise(config, loaded.listen, workers, with_ledger=with_ledger)))
 
 
 @click.command(hidden=True)
@@ -40,11 +41,11 @@ def worker(config: Path, metrics_slot: Path | None) -> None:
 
 
 async def _serve(config: Config, reuse_port: bool = False, metrics_slot: Path | None = None) -> None:
+    stop = stop_event()  # first: whoever tells process 1 of a container before it listens to signals is not heard
+    hear_log_level()
     with uncollected():
         # here, because it takes most of a start, and who only starts workers does without it
         from proxy.app import serving
-    stop = stop_event()
-    hear_log_level()
     async with serving(config, reuse_port=reuse_port, metrics_slot=metrics_slot):
         await stop.wait()
 

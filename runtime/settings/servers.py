@@ -37,6 +37,7 @@ class Listen(Section):
     trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(_networks)] = Field(default=(), max_length=200)
     body_timeout_s: Seconds = 60
     client_stall_timeout_s: Seconds = 60
+    shutdown_delay_s: float = Field(default=0, ge=0, le=300, allow_inf_nan=False)
     shutdown_timeout_s: Seconds = 30
     admin: AdminListen | None = None
 

@@ -127,11 +127,14 @@ class Program:
         child, log_path = self._start("serve", "--config", str(config))
         return child, await self._address(child, log_path)
 
-    async def start_workers(self, count: int, port: int, **listen: Any) -> tuple[Child, str]:
+    async def start_workers(
+        self, count: int, port: int, *, with_ledger: bool = False, **listen: Any
+    ) -> tuple[Child, str]:
         """Several proxies on one port, and the process that looks after them; `listen` has more settings of it."""
         sections = self.sections | {"listen": {"port": port} | listen}
         config = self._write_config(self.folder / f"config-{next(self._numbers)}.yaml", sections)
-        child, log_path = self._start("serve", "--config", str(config), "--workers", str(count))
+        more = ["--ledger"] if with_ledger else []
+        child, log_path = self._start("serve", "--config", str(config), "--workers", str(count), *more)
         await until(lambda: _has(child, log_path, '"event":"serving"', count))
         return child, await self._address(child, log_path)
 

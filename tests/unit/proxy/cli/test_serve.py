@@ -71,17 +71,20 @@ def test_one_proxy_in_this_process(
 
 
 @pytest.mark.parametrize("code", [0, 1])
-def test_several_proxies_are_processes_of_their_own(config: Path, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    supervised: list[tuple[Path, int, int]] = []
+@pytest.mark.parametrize(("options", "count", "has_ledger"), [("--workers 3", 3, False), ("--ledger", 1, True)])
+def test_several_are_processes_of_their_own(
+    config: Path, options: str, count: int, has_ledger: bool, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervised: list[tuple[Path, int, int, bool]] = []
 
-    async def supervise(path: Path, listen: Listen, count: int) -> int:
-        supervised.append((path, listen.port, count))
+    async def supervise(path: Path, listen: Listen, count: int, *, with_ledger: bool) -> int:
+        supervised.append((path, listen.port, count, with_ledger))
         return code
 
     monkeypatch.setattr(module, "supervise", supervise)
-    result = CliRunner().invoke(serve, ["--config", str(config), "--workers", "3"])
+    result = CliRunner().invoke(serve, ["--config", str(config), *options.split()])
     assert result.exit_code == code
-    assert supervised == [(config, 8081, 3)]
+    assert supervised == [(config, 8081, count, has_ledger)]
 
 
 def test_a_worker_is_not_for_people() -> None:
