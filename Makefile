@@ -5,7 +5,7 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test quick check bench chaos lock clean install install-dev
+.PHONY: help run test quick check check-deploy bench chaos lock clean install install-dev
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,8 +22,8 @@ quick: install-dev  ## unit and shape tests
 chaos: install-dev  ## the long run of the rig; ARGS="--schedules 300 --rigs 2 --seed 1"
 	$(BIN)/python -m tests.support.chaos $(ARGS)
 
-bench: install-dev  ## how fast it is, beside others; ARGS="--quick" for a few minutes
-	$(BIN)/python -m benchmarks.bench --page docs/PERFORMANCE.md $(ARGS)
+bench:  ## how fast it is, beside others; ARGS="--quick" for a few minutes, PYTHON=... for another interpreter
+	@$(PYTHON) -m benchmarks.environments --page docs/PERFORMANCE.md $(ARGS)
 
 check: install-dev  ## lint, types, shape
 	$(BIN)/ruff check .
@@ -32,17 +32,21 @@ check: install-dev  ## lint, types, shape
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/shape
 
+check-deploy:  ## Dockerfile, compose file and manifests, by hadolint, check-jsonschema and kubernetes-validate
+	@$(PYTHON) scripts/check_deploy.py
+
 # Hashes, and no download addresses: a lock is the same wherever packages come from.
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q
 LOCK := $(COMPILE) pyproject.toml
-COMPARED := $(wildcard benchmarks/contenders/*.in)
+COMPARED := $(wildcard benchmarks/contenders/*.in deploy/tools/*.in)
 lock:  ## pin all dependencies anew; needs uv
 	$(LOCK) --extra embedded --extra build -o requirements.lock
-	$(LOCK) --extra embedded --extra build --extra huggingface --extra dev -o requirements-dev.lock
+	$(LOCK) --extra embedded --extra build --extra huggingface --extra otel --extra dev -o requirements-dev.lock
+	$(LOCK) --extra build --extra huggingface --extra otel -c requirements-dev.lock -o requirements-server.lock
 	for in in $(COMPARED); do $(COMPILE) --no-annotate $$in -o $${in%.in}.lock || exit; done
 
 clean:  ## forget the virtual environment and all caches; data under .farebox stays
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .bench
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .bench .deploy-tools
 
 install:
 	@$(PYTHON) scripts/install.py requirements.lock

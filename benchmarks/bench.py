@@ -12,7 +12,7 @@ import json
 import os
 import resource
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,11 +21,12 @@ import click
 from benchmarks import environments, report, stack
 from benchmarks.affinity import Plan, plan
 from benchmarks.contenders import OTHERS
-from benchmarks.figure import Measurement
+from benchmarks.figure import Compared, Measurement
 from benchmarks.figures import MEASUREMENTS
 from benchmarks.run import NAMES, Measured, Run
 from benchmarks.stage import FULL, QUICK, Size, Stage
 from benchmarks.values import between_markers
+from runtime import logs
 
 FIGURES = {measurement.name: measurement for measurement in MEASUREMENTS}
 
@@ -46,13 +47,21 @@ class Names(click.ParamType["list[str]"]):
         return [name for name in self.known if name in given]
 
 
-def programs(given: dict[str, str | None], chosen: Sequence[str]) -> dict[str, str]:
+def programs(given: Mapping[str, str | None], needed: Sequence[str]) -> dict[str, str]:
     """Where each contender's program is, of those that can be had."""
-    found = {}
-    for name in OTHERS:
-        if name in chosen and (path := given[name] or environments.contender(name)):
-            found[name] = path
-    return found
+    found = {name: given[name] or environments.contender(name) for name in needed}
+    return {name: path for name, path in found.items() if path}
+
+
+def needed(measurements: Sequence[Measurement], chosen: Sequence[str]) -> list[str]:
+    """The contenders that must be had from elsewhere: none where only Farebox is measured."""
+    is_compared = any(isinstance(measurement, Compared) for measurement in measurements)
+    return [name for name in OTHERS if name in chosen and is_compared]
+
+
+def written_to(page: Path, is_whole: bool) -> Path:
+    """The page itself is of whole runs. Others get a copy, beside what they installed."""
+    return page if is_whole else environments.FOLDER / page.name
 
 
 def descriptors() -> int:
@@ -69,7 +78,8 @@ async def run(
     """The values, and what was noted meanwhile."""
     async with stack.ground(where) as ground:
         stage = Stage(ground, size, wrk or None, descriptors())
-        return await Run(stage, chosen, found).whole(measurements), stage.notes
+        measured = await Run(stage, chosen, found).whole(measurements)
+        return measured, stage.notes + report.books(ground.audited)
 
 
 @click.command(help=__doc__)
@@ -82,7 +92,10 @@ async def run(
 @click.option("--litellm", help="A LiteLLM program.")
 @click.option("--wrk", default=shutil.which("wrk"), help='Makes the load of plain requests; with "" our own does.')
 @click.option("--json", "json_path", type=click.Path(path_type=Path), default=Path("benchmark.json"))
-@click.option("--page", type=click.Path(path_type=Path), help="A page with markers that the tables are written into.")
+@click.option(
+    "--page", type=click.Path(exists=True, path_type=Path),
+    help="A page with markers that the tables of a whole run are written into; of another, into a copy in .bench.",
+)  # fmt: skip
 def main(
     quick: bool,
     repeats: int | None,
@@ -93,20 +106,24 @@ def main(
     page: Path | None,
     **given: str | None,
 ) -> None:
+    logs.configure("warning")
     size = QUICK if quick else FULL
     size = replace(size, repeats=repeats or size.repeats)
     where, chosen = plan(sorted(os.sched_getaffinity(0))), contender or NAMES
-    found = programs(given, chosen)
     measurements = [FIGURES[name] for name in only or FIGURES]
+    wanted = needed(measurements, chosen)
+    found = programs(given, wanted)
     measured, noted = asyncio.run(run(size, where, wrk, measurements, chosen, found))
     figures = report.summaries(measured)
-    missing = [name for name in OTHERS if name in chosen and name not in found]
-    notes = report.notes(size, where, wrk, missing) + noted + report.proofs(figures)
+    missing = [name for name in wanted if name not in found]
+    notes = report.notes(size, where, wrk, missing) + noted + report.proofs(figures) + report.disturbances(figures)
     json_path.write_text(json.dumps({"notes": notes, "figures": report.plain(figures, measured)}, indent=2))
     click.echo(report.text(figures, notes))
     if page:
-        pictures = report.draw(json_path, page.parent / "performance")
-        page.write_text(between_markers(page.read_text(), report.text(figures, notes, pictures)))
+        target = written_to(page, is_whole=not (quick or only or contender))
+        pictures = report.draw(json_path, target.parent / "performance")
+        target.write_text(between_markers(page.read_text(), report.text(figures, notes, pictures)))
+        click.echo(f"written into {target}", err=True)
 
 
 if __name__ == "__main__":

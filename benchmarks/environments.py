@@ -1,55 +1,44 @@
 """Programs of others, each in a folder of its own under .bench: pinned Python packages, or a package of Debian's.
 
-Nothing is installed into the system. What cannot be had is None.
+    PYTHON -m benchmarks.environments [OPTION ...]
+
+is `make bench` by the interpreter PYTHON: it makes an environment for Farebox too, which is not the one that is
+developed in, and starts `benchmarks.bench` with the options there. Everything that is Python runs on that interpreter.
+
+Nothing is installed into the system. What cannot be had is None. Standard library only.
 """
 
-import hashlib
-import importlib.util
 import os
 import shutil
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
+ROOT = Path(__file__).parents[1]
 LOCKS = Path(__file__).parent / "contenders"
-FOLDER = Path(__file__).parents[1] / ".bench"
+FOLDER = ROOT / ".bench"
 INSTALL_TIMEOUT_S = 900.0
+
+
+def interpreter() -> str:
+    """The one that environments are made from, in one or outside."""
+    return str(Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}")
 
 
 def contender(name: str) -> str | None:
     """Its program: on PATH, or among Debian's servers, or got."""
     if found := shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"):
         return found
-    return debian(name) if name == "nginx" else program(name, name)
+    return debian(name) if name == "nginx" else program(LOCKS / f"{name}.lock", name)
 
 
-def program(name: str, command: str, folder: Path = FOLDER) -> str | None:
-    """The program `command` of the environment `name`, which is made if need be."""
-    lock, home = LOCKS / f"{name}.lock", folder / name
-    stamp, wanted = home / "installed.txt", f"{sys.version_info[:2]} {hashlib.sha256(lock.read_bytes()).hexdigest()}"
-    if not stamp.exists() or stamp.read_text() != wanted:
-        if not _install(home, lock):
-            return None
-        stamp.write_text(wanted)
+def program(lock: Path, command: str, folder: Path = FOLDER) -> str | None:
+    """The program `command` of the environment that `lock` describes, which is made if need be; one for each
+    interpreter."""
+    home = folder / interpreter().lstrip("/").replace("/", "-") / lock.stem
+    installs = [interpreter(), str(ROOT / "scripts" / "install.py"), str(lock), str(home)]
     found = home / "bin" / command
-    return str(found) if found.exists() else None
-
-
-def _install(home: Path, lock: Path) -> bool:
-    """Where the environment can have no pip of its own, that of the Python it is made from installs into it."""
-    print(f"installing {lock.name} into {home} …", file=sys.stderr)  # noqa: T201 -- a minute of silence otherwise
-    own_pip = importlib.util.find_spec("ensurepip") is not None
-    venv.EnvBuilder(clear=True, symlinks=True, with_pip=own_pip).create(home)
-    python = str(home / "bin" / "python")
-    pip = [python, "-m", "pip"] if own_pip else [_base_python(), "-m", "pip", "--python", python]
-    quietly = ["--quiet", "--disable-pip-version-check", "--require-hashes"]
-    return _succeeds([*pip, "install", *quietly, "-r", str(lock)])
-
-
-def _base_python() -> str:
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    return str(Path(sys.base_prefix) / "bin" / version)
+    return str(found) if _succeeds(installs) and found.exists() else None
 
 
 def debian(name: str, folder: Path = FOLDER) -> str | None:
@@ -72,3 +61,15 @@ def _succeeds(argv: list[str], cwd: Path | None = None) -> bool:
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0
+
+
+def main() -> None:
+    python = program(ROOT / "requirements-dev.lock", "python")
+    if python is None:
+        sys.exit("farebox: the benchmark's own environment could not be made; why is above")
+    os.chdir(ROOT)  # where the modules are
+    os.execv(python, [python, "-m", "benchmarks.bench", *sys.argv[1:]])  # noqa: S606 -- ours
+
+
+if __name__ == "__main__":
+    main()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from benchmarks.figure import By, Figure, Goal
-from benchmarks.values import Summary
+from benchmarks.values import Summary, digits
 
 Rows = Mapping[str, Summary]
 
@@ -60,7 +60,7 @@ def _lines(figure: Figure, rows: Rows) -> Iterator[str]:
     sign = "≥" if figure.more_is_better else "≤"
     for goal in figure.goals:
         value, unit = reached(goal, rows), "" if goal.by is By.RATIO else f" {figure.unit}"
-        shown = "" if value is None else f"{value:,.2f}{unit}"
+        shown = "" if value is None else f"{digits(value)}{unit}"
         aim = "" if goal.aim is None else f"{sign} {goal.aim:,g}{unit}"
         told = verdict(goal, value, figure.more_is_better)
         yield f"| {title(figure, goal)} | {sign} {goal.must:,g}{unit} | {aim} | {shown} | {told} |"

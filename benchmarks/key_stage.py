@@ -1,45 +1,29 @@
-"""What the figures about keys are measured with: their load, keys at the product's own cost, and the CPU of bcrypt."""
+"""What the figures about keys are measured with: good requests beside which others come, keys at the product's own
+cost, and the CPU of bcrypt."""
 
-import asyncio
-import json
-from asyncio.subprocess import PIPE
-from pathlib import Path
-from typing import Any
+import os
+from dataclasses import replace
 
 import psutil
 
 from accounts.key_format import KeyFormat
 from accounts.keys import Keys, NewKey
 from benchmarks import stack
-from benchmarks.affinity import Cores, pinned
 from benchmarks.stack import REQUESTS_PER_MINUTE, Contender, Farebox
 from benchmarks.stage import Stage
 from ledger.balances import StateMirror
 from ledger.redis_store import RedisStore
 from runtime.settings import KeyPolicy
 
-# Requests a second beside which others are held: a sixth of what a core manages.
+# Good requests a second, a sixth of what a core manages, over connections that are never all busy.
 RATE = 500
 CONNECTIONS = 64
 
 
-async def key_load(cores: Cores, url: str, key: str, **asked: Any) -> dict[str, float]:
-    """A load of benchmarks/key_load.py, and what it told."""
-    argv = stack.python("benchmarks.key_load", url, key, json.dumps(asked))
-    with pinned(cores):
-        process = await asyncio.create_subprocess_exec(*argv, stdout=PIPE)
-    said, _ = await process.communicate()
-    if process.returncode:
-        raise RuntimeError("the load generator failed; what it said is above")
-    found: dict[str, float] = json.loads(said)
-    return found
-
-
 async def paced(stage: Stage, at: Contender) -> dict[str, float]:
     """Good requests of one key at a fixed rate."""
-    size, key = stage.size, at.keys[0]
-    asked = {"kind": "paced", "connections": CONNECTIONS, "rate": RATE, "seconds": size.seconds}
-    return await key_load(stage.where.load, at.url, key, **asked)
+    asked = {"kind": "paced", "connections": CONNECTIONS, "rate": RATE, "seconds": stage.size.seconds}
+    return await stage.load(replace(at, keys=at.keys[:1]), **asked)
 
 
 async def new_keys(stage: Stage, running: Farebox, count: int) -> list[str]:
@@ -55,22 +39,6 @@ async def new_keys(stage: Stage, running: Farebox, count: int) -> list[str]:
 def bcrypt_cpu_s(at: Contender) -> float:
     """Of the threads that have stepped back behind the loop: those of bcrypt, and no others (proxy/key_checks.py)."""
     assert at.pid is not None
-    niceness = psutil.Process(at.pid).nice()
-    return sum(_cpu_ticks(stat) for stat in _threads(at.pid) if _niceness(stat) > niceness) / _TICKS_PER_S
-
-
-_TICKS_PER_S = 100
-
-
-def _threads(pid: int) -> list[list[str]]:
-    """proc(5), the fields of `stat` after the name in brackets: the state is the third."""
-    folders = Path(f"/proc/{pid}/task").iterdir()
-    return [(folder / "stat").read_text().rpartition(") ")[2].split() for folder in folders]
-
-
-def _cpu_ticks(stat: list[str]) -> int:
-    return int(stat[14 - 3]) + int(stat[15 - 3])
-
-
-def _niceness(stat: list[str]) -> int:
-    return int(stat[19 - 3])
+    usual, threads = os.getpriority(os.PRIO_PROCESS, at.pid), psutil.Process(at.pid).threads()
+    behind = [each for each in threads if os.getpriority(os.PRIO_PROCESS, each.id) > usual]
+    return sum(each.user_time + each.system_time for each in behind)

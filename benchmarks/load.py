@@ -2,7 +2,9 @@
 
 python -m benchmarks.load URL KEY[,KEY...] '{"kind": "unary", "connections": 64, "seconds": 2}'
 python -m benchmarks.load URL KEY '{"kind": "streams", "connections": 100, "chunks": 200, "gap_ms": 10, "begin_s": 1}'
-python -m benchmarks.load URL KEY '{"kind": "first", "connections": 64, "rate": 1000, "seconds": 2}'
+python -m benchmarks.load URL KEY '{"kind": "paced", "connections": 64, "rate": 1000, "seconds": 2, "what": "short"}'
+python -m benchmarks.load URL - '{"kind": "flood", "connections": 200, "start": "pp_live-", "rate": 5000, "seconds": 4}'
+python -m benchmarks.load URL - '{"kind": "many", "connections": 64, "wallets": 1000, "requests": 2000}'
 """
 
 import asyncio
@@ -11,19 +13,20 @@ import json
 import sys
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from itertools import cycle, pairwise
 from time import perf_counter
-from typing import Any, cast
-from urllib.parse import urlsplit
+from typing import Any
 
-import httptools
 import uvloop
 
 from benchmarks.asked import body, image_body, request
+from benchmarks.client import Client, connect
+from benchmarks.key_load import flood, many
 from benchmarks.values import percentile
 
-# A run that takes longer has failed.
-TIMEOUT_S = 120.0
+# A run that takes longer has failed. A hundred thousand wallets that nobody has asked for yet take over a minute.
+TIMEOUT_S = 300.0
 # Streams that are short, for what happens before the first token.
 SHORT = {"stream": True, "max_tokens": 2, "seed": 1_000}
 # What a plain request asks for: an answer whole or a short stream, to a short prompt or to an image.
@@ -34,49 +37,6 @@ BODIES = {
 }
 # Told once every stream has begun.
 OPEN = "open\n"
-
-
-class Client(asyncio.Protocol):
-    """One connection, one request at a time; notes when each piece of the answer came."""
-
-    transport: asyncio.Transport
-
-    def __init__(self) -> None:
-        self.parser = httptools.HttpResponseParser(self)
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.times: list[float] = []
-        self.now = 0.0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by its type
-
-    async def ask(self, asked: bytes) -> list[float]:
-        """When each piece came; anything but a whole 200 is an error."""
-        self.done = asyncio.get_running_loop().create_future()
-        self.times = []
-        self.transport.write(asked)
-        await self.done
-        return self.times
-
-    def data_received(self, data: bytes) -> None:
-        self.now = perf_counter()
-        self.parser.feed_data(data)
-
-    def on_body(self, _: bytes) -> None:
-        self.times.append(self.now)
-
-    def on_message_complete(self) -> None:
-        if self.done.done():
-            return
-        status = self.parser.get_status_code()
-        if status == 200:
-            self.done.set_result(None)
-        else:
-            self.done.set_exception(RuntimeError(f"answered {status}"))
-
-    def connection_lost(self, _: Exception | None) -> None:
-        if not self.done.done():
-            self.done.set_exception(ConnectionError("closed before the end"))
 
 
 class Load:
@@ -122,14 +82,17 @@ class Load:
 
         asking = asyncio.gather(*(one(number, *pair) for number, pair in enumerate(pairs)))
         found, opened = await asyncio.gather(asking, told())
+        per_s = chunks * len(pairs) / (perf_counter() - begin)
         end = begin + chunks * gap_ms / 1000
         gaps = [1000 * (b - a) for times in found for a, b in pairwise(times[:chunks]) if opened <= a and b <= end]
-        return {"chunks": chunks * len(pairs), "gap_p99_ms": percentile(gaps, 99) if gaps else float("nan")}
+        gap_p99_ms = percentile(gaps, 99) if gaps else float("nan")
+        return {"chunks": chunks * len(pairs), "per_s": per_s, "gap_p99_ms": gap_p99_ms}
 
-    async def first(self, rate: float, seconds: float) -> dict[str, float]:
-        """Short streams at fixed times, answered or not: a slow server cannot slow the load down. From the time each
-        was due. Waiting spins: a timer's millisecond is more than what is measured."""
-        free, taken = deque(self.pairs(BODIES["short"]())), list[float]()
+    async def paced(self, rate: float, seconds: float, what: str = "plain") -> dict[str, float]:
+        """Requests at fixed times, over the connections in turn: a slow server cannot slow the load down. How long
+        until the first piece of each answer, from the time the request was due. Waiting spins: a timer's millisecond
+        is more than what is measured."""
+        free, taken = deque(self.pairs(BODIES[what]())), list[float]()
 
         async def one(pair: tuple[Client, bytes], due: float) -> None:
             times = await pair[0].ask(pair[1])
@@ -146,16 +109,13 @@ class Load:
         return {"requests": len(taken), "p50_ms": percentile(taken, 50), "p99_ms": percentile(taken, 99)}
 
 
-async def connect(url: str, count: int) -> list[Client]:
-    at, loop = urlsplit(url), asyncio.get_running_loop()
-    return [(await loop.create_connection(Client, at.hostname or "", at.port or 80))[1] for _ in range(count)]
-
-
 async def main(url: str, keys: Sequence[str], asked: dict[str, Any]) -> None:
     async with asyncio.timeout(TIMEOUT_S):
-        load = Load(url, keys, await connect(url, asked.pop("connections")))
-        kinds = {"unary": load.unary, "streams": load.streams, "first": load.first}
-        sys.stdout.write(json.dumps(await cast(Any, kinds[asked.pop("kind")])(**asked)))
+        clients = await connect(url, asked.pop("connections"))
+        load = Load(url, keys, clients)
+        of_keys = {"flood": partial(flood, url, clients), "many": partial(many, url, clients)}
+        kinds: dict[str, Any] = {"unary": load.unary, "streams": load.streams, "paced": load.paced, **of_keys}
+        sys.stdout.write(json.dumps(await kinds[asked.pop("kind")](**asked)))
 
 
 if __name__ == "__main__":

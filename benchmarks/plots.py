@@ -3,8 +3,9 @@
 PYTHON_WITH_MATPLOTLIB benchmarks/plots.py JSON FOLDER
 
 A bar is the median; the line at its end goes from the lowest to the highest repeat; a dashed line is what must be
-reached. A bar of others that is far longer than the rest is cut off, and that is drawn. This runs in an environment of
-its own, so it knows the JSON and nothing else of ours.
+reached, a dotted one what is aimed at. Blue is Farebox, grey what it is held against. A bar of others that is far
+longer than the rest is cut off, and that is drawn. This runs in an environment of its own, so it knows the JSON and
+nothing else of ours.
 """
 
 import json
@@ -14,9 +15,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-OURS_COLOUR, OTHERS_COLOUR, TEXT_COLOUR, LIMIT_COLOUR = "#0b6e99", "#bcc5cc", "#333333", "#c0392b"
+OURS_COLOUR, OTHERS_COLOUR, TEXT_COLOUR = "#0b6e99", "#bcc5cc", "#333333"
+# How each bound is drawn: its colour, its line, and at which end of the second line of the title it is written.
+BOUNDS = {"must": ("#c0392b", "--", "left"), "aim": ("#1e8449", ":", "right")}
 HEIGHT = 0.66
-INCHES_WIDE, INCHES_PER_BAR, INCHES_OF_PANEL = 8.0, 0.34, 0.95
+INCHES_WIDE, INCHES_PER_BAR, INCHES_OF_PANEL, INCHES_OF_BOUNDS = 8.0, 0.34, 0.85, 0.25
 # A bar so many times the next longest is cut off: beside it the others would not be seen.
 CUT_FROM = 4
 # Room for the values to the right of the bars.
@@ -45,22 +48,22 @@ def label(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def strictest(figure: Figure) -> Mapping[str, Any] | None:
-    """Of several limits the one that is hardest to keep; with ≥ the highest."""
-    limits = figure["limits"]
-    if not limits:
-        return None
-    hardest = max if "≥" in limits[0]["label"] else min
-    found: Mapping[str, Any] = hardest(limits, key=lambda limit: limit["value"])
-    return found
+def strictest(figure: Figure) -> list[Mapping[str, Any]]:
+    """Of several limits of a kind the one that is hardest to keep; with ≥ the highest."""
+    kinds = [[limit for limit in figure["limits"] if limit["kind"] == kind] for kind in BOUNDS]
+    return [
+        (max if "≥" in limits[0]["label"] else min)(limits, key=lambda limit: float(limit["value"]))
+        for limits in kinds
+        if limits
+    ]
 
 
 def panel(axes: Any, figure: Figure) -> None:
-    rows, limit = figure["rows"], strictest(figure)
+    rows, limits = {name: figure["rows"][name] for name in figure["drawn"]}, strictest(figure)
     ours = [row["median"] for name, row in rows.items() if name in figure["ours"]]
     whole = max([end([row["median"] for row in rows.values()]), *ours])
-    limits = [limit["value"]] if limit else []
-    width = MARGIN * max([*limits, *(row["highest"] for row in rows.values() if row["median"] <= whole)])
+    longest = [row["highest"] for row in rows.values() if row["median"] <= whole]
+    width = MARGIN * max([*longest, *(limit["value"] for limit in limits)])
     for place, (name, row) in enumerate(rows.items()):
         colour = OURS_COLOUR if name in figure["ours"] else OTHERS_COLOUR
         if row["median"] > whole:
@@ -69,15 +72,25 @@ def panel(axes: Any, figure: Figure) -> None:
             bar(axes, place, row, colour)
     axes.set_xlim(0, width)
     axes.set_yticks(range(len(rows)), list(rows))
-    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0, labelsize=9.5, labelcolor=TEXT_COLOUR)
     axes.tick_params(axis="x", labelsize=8.5, labelcolor=TEXT_COLOUR)
-    axes.set_title(f"{figure['title']} ({figure['unit']})", loc="left", fontsize=11, color=TEXT_COLOUR)
-    if limit:
-        axes.axvline(limit["value"], color=LIMIT_COLOUR, linestyle="--", linewidth=1.2, zorder=3)
-        axes.set_title(limit["label"], loc="right", fontsize=9, color=LIMIT_COLOUR)
+    axes.set_title(
+        f"{figure['title']} ({figure['unit']})", loc="left", fontsize=11, color=TEXT_COLOUR, pad=22 if limits else 6
+    )
+    for limit in limits:
+        bound(axes, limit)
+
+
+def bound(axes: Any, limit: Mapping[str, Any]) -> None:
+    colour, line, side = BOUNDS[limit["kind"]]
+    axes.axvline(limit["value"], color=colour, linestyle=line, linewidth=1.4, zorder=3)
+    axes.annotate(
+        limit["label"], (0 if side == "left" else 1, 1), (0, 6), xycoords="axes fraction", textcoords="offset points",
+        ha=side, fontsize=9, color=colour,
+    )  # fmt: skip
 
 
 def bar(axes: Any, place: int, row: Mapping[str, float], colour: str) -> None:
@@ -110,7 +123,10 @@ def draw(figures: Sequence[Figure], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    heights = [INCHES_OF_PANEL + INCHES_PER_BAR * len(figure["rows"]) for figure in figures]
+    heights = [
+        INCHES_OF_PANEL + INCHES_PER_BAR * len(figure["drawn"]) + INCHES_OF_BOUNDS * bool(figure["limits"])
+        for figure in figures
+    ]
     shape, panels = pyplot.subplots(
         len(figures), figsize=(INCHES_WIDE, sum(heights)), height_ratios=heights, squeeze=False, layout="constrained"
     )

@@ -12,7 +12,8 @@ from typing import Any
 
 from benchmarks import environments
 from benchmarks.affinity import Plan
-from benchmarks.figure import DIRECT, FAREBOX, By, Figure
+from benchmarks.figure import DIRECT, FAREBOX, By, Figure, Goal
+from benchmarks.figures.unary import KEPT
 from benchmarks.goals import Rows, goals_table, limit
 from benchmarks.plots import groups
 from benchmarks.stage import Size
@@ -21,6 +22,8 @@ from benchmarks.values import summary, table
 DRAW_TIMEOUT_S = 120.0
 # What load and upstream must manage of what the fastest contender does, or they are what was measured.
 ROOM = 1.5
+# What a quiet machine has to do by itself on a core is less.
+QUIET_PERCENT = 5.0
 CPU = "CPU and memory are the server's own, in Farebox's case the proxy's: not the ledger's, Postgres's and Valkey's"
 
 Figures = Mapping[Figure, Rows]
@@ -32,15 +35,41 @@ def summaries(measured: Measured) -> Figures:
 
 
 def notes(size: Size, where: Plan, wrk: str | None, missing: Sequence[str]) -> list[str]:
-    optimised = "with" if "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "") else "without"
     return [
         f"{'quick: these numbers mean little; ' if size.quick else ''}{size.repeats} repeats; median, lowest, highest",
         f"{os.cpu_count()} cores: {where}; {where.note}",
-        f"Python {sys.version.split()[0]}, built {optimised} --enable-optimizations",
+        f"Python {sys.version.split()[0]} ({environments.interpreter()}), built {built()}",
         f"plain requests are made by {'wrk' if wrk else 'our generator'}, all else by our generator",
         CPU,
         *(f"{name}: left out, it could not be had (--{name} PROGRAM)" for name in missing),
     ]
+
+
+def built() -> str:
+    """Optimised with a profile or not, which is worth a third."""
+    if "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or ""):
+        return "with --enable-optimizations"
+    if "deb_system" in sysconfig.get_scheme_names():
+        return "by Debian, which optimises with a profile and does not name it in CONFIG_ARGS"
+    return "without --enable-optimizations"
+
+
+def books(audited: Sequence[int]) -> list[str]:
+    """`audited`: the tokens of each run of Farebox; one whose books do not hold has ended everything."""
+    if not audited:
+        return []
+    held = f"the audit held after each of {len(audited)} runs of Farebox"
+    return [f"books: {held}, and the {sum(audited):,} tokens emitted were billed, no more and no less"]
+
+
+def disturbances(figures: Figures) -> list[str]:
+    """Told where somebody else was on the server's core so long that ratios are not to be trusted."""
+    most = {name: row.highest for name, row in figures.get(KEPT, {}).items()}
+    name = max(most, key=most.__getitem__, default="")
+    if not name or most[name] <= QUIET_PERCENT:
+        return []
+    kept = f"{name} was kept from its core by somebody else for {most[name]:.0f} % of the time"
+    return [f"**this machine was not quiet**, so do not trust the ratios: {kept}"]
 
 
 def proofs(figures: Figures) -> list[str]:
@@ -76,34 +105,41 @@ def plain(figures: Figures, measured: Measured) -> list[dict[str, Any]]:
             "unit": figure.unit,
             "picture": figure.picture,
             "limits": list(limits(figure, rows)),
-            "ours": sorted({FAREBOX, *(goal.row for goal in figure.goals)}),
+            "ours": ours(figure, rows),
+            "drawn": [name for name in rows if name != DIRECT or figure.base == DIRECT],
             "rows": {name: asdict(row) | {"values": measured[figure][name]} for name, row in rows.items()},
         }
         for figure, rows in figures.items()
     ]
 
 
+def ours(figure: Figure, rows: Rows) -> list[str]:
+    """What is called Farebox; where it is measured alone, all that is not the base."""
+    called = [name for name in rows if name.startswith(FAREBOX)]
+    return called or [name for name in rows if name != figure.base]
+
+
 def limits(figure: Figure, rows: Rows) -> Iterator[dict[str, Any]]:
-    """What must be reached, of each goal that can be drawn, in the figure's unit."""
+    """What must be reached and what is aimed at, of each goal that can be drawn, in the figure's unit."""
     for goal in figure.goals:
-        value = limit(goal, goal.must, rows)
-        if value is not None:
-            yield {"label": _label(figure, goal.must, goal.by, goal.than, goal.after), "value": value}
+        for kind, bound in (("must", goal.must), ("aim", goal.aim)):
+            if bound is not None and (value := limit(goal, bound, rows)) is not None:
+                yield {"kind": kind, "label": f"{kind} {_label(figure, goal, bound)}", "value": value}
 
 
-def _label(figure: Figure, must: float, by: By, than: str, after: str) -> str:
-    sign, rest = "≥" if figure.more_is_better else "≤", f" + {after}" if after else ""
-    bound = {
-        By.RATIO: f"{must:g} × {than}",  # noqa: RUF001 -- as it is drawn
-        By.DIFFERENCE: f"{than} + {must:g} {figure.unit}",
-        By.ITSELF: f"{must:,g} {figure.unit}",
+def _label(figure: Figure, goal: Goal, bound: float) -> str:
+    sign, rest = "≥" if figure.more_is_better else "≤", f" + {goal.after}" if goal.after else ""
+    told = {
+        By.RATIO: f"{bound:g} × {goal.than}",  # noqa: RUF001 -- as it is drawn
+        By.DIFFERENCE: f"{goal.than} + {bound:g} {figure.unit}",
+        By.ITSELF: f"{bound:,g} {figure.unit}",
     }
-    return f"must be {sign} {bound[by]}{rest}"
+    return f"{sign} {told[goal.by]}{rest}"
 
 
 def draw(json_path: Path, folder: Path) -> list[str]:
     """The names of the pictures; none where the library that draws them cannot be had."""
-    python = environments.program("plots", "python")
+    python = environments.program(environments.LOCKS / "plots.lock", "python")
     if python is None:
         return []
     folder.mkdir(parents=True, exist_ok=True)

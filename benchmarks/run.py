@@ -19,7 +19,6 @@ NAMES = (FAREBOX, *OURS, *OTHERS)
 SLOW_REPEATS = 2
 # Of a contender that is not ours: it does not start, does not answer, or answers wrongly. The others go on.
 FAILURES = (OSError, RuntimeError, TimeoutError)
-BOOKS = "books: the audit held after each run of Farebox, and tokens billed were tokens emitted"
 
 Measured = dict[Figure, defaultdict[str, list[float]]]  # figure -> row -> one value a repeat
 
@@ -40,8 +39,8 @@ class Run:
             async with self._starts() as starts:
                 for repeat in range(self.stage.size.repeats):
                     await self._each(repeat, starts, compared)
-        for repeat in range(self.stage.size.repeats):
-            for measurement in alone:
+        for measurement in alone:  # one after the other: what one leaves in Postgres shall not be felt by those before
+            for repeat in range(self.stage.size.repeats):
                 self._say(repeat, measurement.name)
                 self._note(await measurement.measure(self.stage))
         return {figure: rows for figure, rows in self.measured.items() if rows}
@@ -88,4 +87,3 @@ class Run:
             return
         async with stack.farebox(on) as running:
             yield {FAREBOX: partial(stack.audited_proxy, on, running), **others}
-        self.stage.note(BOOKS)

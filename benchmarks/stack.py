@@ -9,7 +9,7 @@ import tempfile
 import urllib.request
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,7 +18,7 @@ import asyncpg
 import psutil
 
 from accounts.keys import NewKey
-from benchmarks.affinity import Cores, Plan, pinned
+from benchmarks.affinity import Cores, Plan, goes_first, pinned
 from benchmarks.asked import MODEL
 from ledger.migrate import migrate
 from runtime.embedded.postgres import EmbeddedPostgres
@@ -40,13 +40,19 @@ UPSTREAM_CONNECTIONS = 16_384
 
 @dataclass(frozen=True)
 class Ground:
-    """What everything stands on: a folder, the cores, Postgres, Redis, and the upstream."""
+    """What everything stands on: a folder, the cores, Postgres, Redis, and the upstream.
+
+    `audited`: of each run of Farebox whose books held, how many tokens were emitted and billed. `stores`: the pids of
+    Postgres and Valkey, and the cores that they are on.
+    """
 
     folder: Path
     where: Plan
     database: str
     redis: str
     upstream: str
+    audited: list[int] = field(default_factory=list)
+    stores: dict[int, Cores] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,11 @@ class Contender:
 
     def cpu_s(self) -> float:
         return sum(sum(process.cpu_times()[:2]) for process in self._tree())
+
+    def kept_waiting_s(self) -> float:
+        """How long its threads could have run and had no core, for somebody else was on it."""
+        paths = [path for each in self._tree() for path in Path(f"/proc/{each.pid}/task").glob("*/schedstat")]
+        return sum(int(path.read_text().split()[1]) for path in paths) / 1e9  # nanoseconds
 
     def memory_bytes(self) -> int:
         return sum(process.memory_info().rss for process in self._tree())
@@ -147,13 +158,16 @@ async def ground(where: Plan) -> AsyncIterator[Ground]:
     async with scratch() as folder:
         with pinned(where.stores):
             postgres = await EmbeddedPostgres.start(folder / "postgres", "a-password-of-a-benchmark")
+        with pinned(where.redis):
             valkey = await EmbeddedValkey.start(folder / "valkey", "a-password-of-a-benchmark")
+            goes_first(valkey.pid)
         try:
             await migrate(postgres.url)
             await set_prices(postgres.url)
             argv = python("benchmarks.upstream", str(port))
             async with child("upstream", argv, port, folder, where.upstream):
-                yield Ground(folder, where, postgres.url, valkey.url, f"http://127.0.0.1:{port}")
+                stores = {postgres.pid: where.stores, valkey.pid: where.redis}
+                yield Ground(folder, where, postgres.url, valkey.url, f"http://127.0.0.1:{port}", stores=stores)
         finally:
             await valkey.stop()
             await postgres.stop()
@@ -197,13 +211,14 @@ async def proxy(on: Ground, running: Farebox, *options: str) -> AsyncIterator[Co
 @asynccontextmanager
 async def audited_proxy(on: Ground, running: Farebox, *options: str) -> AsyncIterator[Contender]:
     """The proxy; when it has ended, the audit must hold and each token that was emitted must have been billed."""
-    before = books(on.upstream)["tokens"] - await billed_tokens(on.database)
+    emitted, billed = books(on.upstream)["tokens"], await billed_tokens(on.database)
     async with proxy(on, running, *options) as at:
         yield at
     await running.office.settled()
-    after = books(on.upstream)["tokens"] - await billed_tokens(on.database)
-    if before != after:
-        raise RuntimeError(f"{after - before} tokens were emitted and not billed")
+    emitted, billed = books(on.upstream)["tokens"] - emitted, await billed_tokens(on.database) - billed
+    if emitted != billed:
+        raise RuntimeError(f"{emitted} tokens were emitted and {billed} billed")
+    on.audited.append(emitted)
 
 
 async def billed_tokens(database: str) -> int:

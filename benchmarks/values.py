@@ -35,13 +35,18 @@ def ratio(value: float, base: float) -> float | None:
 
 
 def table(title: str, rows: Mapping[str, Summary], base: str, adds: bool = False) -> str:
-    """Markdown; the last column is each median divided by that of `base`, or what it `adds` to it."""
-    sign = "−" if adds else "÷"  # noqa: RUF001 -- a minus sign
-    lines = [f"### {title}", "", f"| | median | lowest | highest | {sign} {base} |", "|---|---:|---:|---:|---:|"]
+    """Markdown; the last column is each median divided by that of `base`, or what it `adds` to it, if that is there."""
+    sign, is_held = "−" if adds else "÷", base in rows  # noqa: RUF001 -- a minus sign
+    lines = [_line(["", "median", "lowest", "highest"] + [f"{sign} {base}"] * is_held)]
+    lines.append(_line(["---"] + ["---:"] * (3 + is_held)))
     for name, row in rows.items():
-        shown = against(row.median, rows[base].median, adds) if base in rows else ""
-        lines.append(f"| {name} | {digits(row.median)} | {digits(row.lowest)} | {digits(row.highest)} | {shown} |")
-    return "\n".join(lines) + "\n"
+        last = [against(row.median, rows[base].median, adds)] if is_held else []
+        lines.append(_line([name, *map(digits, (row.median, row.lowest, row.highest)), *last]))
+    return "\n".join([f"### {title}", "", *lines]) + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def against(value: float, base: float, adds: bool) -> str:

@@ -16,8 +16,10 @@
     redis_store    what the ledger changes in Redis, by the scripts of lua/
     balances       what Postgres says about wallets and keys -> Redis, by version
     process        writers, mirror and partitions, run together
+    meters         what a ledger process counts, for Prometheus
     lives          is Redis still the one that it was
     backlog        says when too much waits to be posted
+    retention      months of the usage log that are closed, summed up, archived (`archive`) and dropped
     migrate        numbered SQL files, applied once, under a lock
     audit          the invariants, checked; audit_redis does it for what Redis keeps
     billed         what the requests of an interval used, as they were billed

@@ -5,6 +5,7 @@ New requests are refused when `most` wait (metering/lua/admit.lua); an operator 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import structlog
 from redis.asyncio import Redis
@@ -16,6 +17,25 @@ log = structlog.get_logger("farebox.ledger")
 INTERVAL_S = 5.0
 # A writer posts several thousand in a second: so many wait only where Postgres is away or too slow.
 WORTH_SAYING = 10_000
+
+
+class Backlog(NamedTuple):
+    """What of one shard is not posted yet. `oldest_ms`: when the first of it was settled, by Redis' clock."""
+
+    events: int
+    oldest_ms: int | None
+
+    def age_ms(self, now_ms: int) -> int:
+        """How long the oldest has waited; the clocks may be a little apart."""
+        return 0 if self.oldest_ms is None else max(0, now_ms - self.oldest_ms)
+
+
+async def read_backlog(redis: Redis, shard: int) -> Backlog:
+    """Acknowledged events have left the Stream, so it is all that is in there. Raises redis.RedisError."""
+    name = usage_stream(shard)
+    first: Any = await redis.xrange(name, count=1)
+    oldest_ms = int(first[0][0].partition(b"-")[0]) if first else None
+    return Backlog(int(await redis.xlen(name)), oldest_ms)
 
 
 @dataclass(slots=True)

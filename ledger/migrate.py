@@ -69,8 +69,12 @@ def unapplied(known: list[Migration], applied: dict[int, tuple[str, str]]) -> li
 
 
 async def pending(connection: Connection) -> list[str]:
-    """Names of migrations not applied yet; reads only. Raises MigrationError as `migrate` does."""
-    return [migration.name for migration in unapplied(read_migrations(), await _read_history(connection))]
+    """Names of this version's migrations that are not applied yet; reads only.
+
+    The database may have newer ones, of a version that runs beside this one: they do not concern us.
+    """
+    applied = await _read_history(connection)
+    return [migration.name for migration in read_migrations() if migration.number not in applied]
 
 
 async def migrate(url: str) -> list[str]:

@@ -1,9 +1,7 @@
 """The ledger process: writers, the mirror of balances, and the partitions of the usage log, until told to stop."""
 
 import asyncio
-import gc
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 import structlog
 from redis.asyncio import Redis
@@ -22,9 +20,8 @@ log = structlog.get_logger("farebox.ledger")
 PARTITION_MONTHS_AHEAD = 3
 PARTITION_INTERVAL_S = 24 * 3600.0
 PARTITION_RETRY_S = 60.0
-# Time to finish the batch in hand: a full one takes a fraction of a second, so this is for a slow Postgres.
+# Time to finish what is in hand: that takes a fraction of a second, so this is for a slow Postgres.
 STOP_TIMEOUT_S = 20.0
-_COLLECT_AFTER_OBJECTS = 50_000
 _NO_JOBS: Mapping[str, Job] = {}
 
 
@@ -44,20 +41,6 @@ async def run_ledger(
     `consumer_name` must be this process's own among all that run; after a restart the same name continues where it
     was. If one of the parts fails in a way it does not expect, the others are stopped and its error is raised.
     """
-    with _rare_collections():
-        await _run_parts(redis, store, database_url, stop, shards, consumer_name, jobs, stop_timeout_s)
-
-
-async def _run_parts(
-    redis: Redis,
-    store: Store,
-    database_url: str,
-    stop: asyncio.Event,
-    shards: int,
-    consumer_name: str,
-    jobs: Mapping[str, Job],
-    stop_timeout_s: float,
-) -> None:
     tasks = TaskSet()
     mirror = StateMirror(RedisStore(redis, shards), store, database_url)
     running: list[asyncio.Task[None]] = [
@@ -77,19 +60,6 @@ async def _run_parts(
     for task in running:
         if not task.cancelled():
             task.result()  # raises what it died of
-
-
-@contextmanager
-def _rare_collections() -> Iterator[None]:
-    """A batch is thousands of objects, freed by count when it is posted. At the default threshold of 700 the garbage
-    collector looks through all that is in hand several times for each, a third of a writer's time, and finds nothing.
-    """
-    before = gc.get_threshold()
-    gc.set_threshold(_COLLECT_AFTER_OBJECTS, 10, 10)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 async def _run(job: Job, stop: asyncio.Event) -> None:

@@ -9,6 +9,7 @@ from typing import TypeVar
 from uuid import UUID
 
 import orjson
+from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -25,8 +26,7 @@ GONE_VERSION = 2**53 - 1
 _UNKNOWN = (None, None, None, None)
 
 
-@dataclass(frozen=True, slots=True)
-class Acknowledgement:
+class Acknowledgement(Struct, frozen=True):
     """One event that is done. `wallet_id` None: it could not be read, so no charge is known."""
 
     event_id: str

@@ -5,9 +5,9 @@ events to be claimed by the others.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
@@ -15,7 +15,7 @@ from ledger import redis_schema as schema
 from runtime.lua import load_script
 
 # Pending for so long, an event's reader is dead or cannot reach Postgres: a statement may take 5 s. If it is neither,
-# both post: that is safe.
+# and has only much in hand that Postgres is slow with, both post: that is safe.
 CLAIM_IDLE_MS = 10_000
 # A live reader asks every BLOCK_MS; one that did not for an hour is not coming back under this name.
 DEAD_CONSUMER_IDLE_MS = 3_600_000
@@ -24,10 +24,9 @@ DEAD_CONSUMER_IDLE_MS = 3_600_000
 BLOCK_MS = 500
 
 
-@dataclass(frozen=True, slots=True)
-class RawEvent:
+class RawEvent(Struct, frozen=True):
     event_id: str
-    fields: Mapping[bytes, bytes] = field(default_factory=dict)
+    fields: Mapping[bytes, bytes]
 
 
 class UsageStream:

@@ -9,31 +9,33 @@ Reading, posting and acknowledging overlap (ledger/lanes.py): each is done for a
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TypeVar
+from functools import partial
+from typing import TypeAlias, TypeVar
 
 import structlog
+from msgspec import Struct
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from ledger import meters
 from ledger.entries import EntryError, SettledEntry
-from ledger.lanes import LANES, Lanes, lane_of
+from ledger.lanes import LANES, MAX_PART, Lanes, lane_of
 from ledger.lives import life_of
 from ledger.postgres import Store
 from ledger.posting import OnStep, PostOutcome, no_step
 from ledger.redis_store import Acknowledgement, RedisStore
 from ledger.stream import CLAIM_IDLE_MS, DEAD_CONSUMER_IDLE_MS, RawEvent, UsageStream
 from runtime.backoff import Backoff, pause
-from runtime.clock import ClockMs, monotonic_ms
+from runtime.clock import ClockMs, monotonic_ms, monotonic_ns, wall_ms
 from runtime.postgres import FAILED, UNAVAILABLE
 
 T = TypeVar("T")
 
 log = structlog.get_logger("farebox.writer")
 
-# One statement posts 1,000 entries in about 30 ms; larger batches gain little, hold their wallets longer, and keep
-# Redis from serving others for longer when they are acknowledged.
+# What Redis reads, or acknowledges, at once: nobody else is served meanwhile, one or two milliseconds each.
 MAX_BATCH = 1000
+MAX_ACKNOWLEDGED = 500
 # Nobody waits for posting: a moment's patience makes one transaction of many.
 LINGER_S = 0.02
 CLAIM_INTERVAL_MS = 5_000
@@ -41,12 +43,13 @@ TRY_AGAIN: tuple[type[BaseException], ...] = (*FAILED, RedisError)
 PASSING: tuple[type[BaseException], ...] = (*UNAVAILABLE, RedisError)
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """What one lane posts of a batch: entries, and events that cannot be read, with the reason."""
+class _Unreadable(Struct, frozen=True):
+    event: RawEvent
+    reason: str
 
-    entries: list[SettledEntry] = field(default_factory=list)
-    unreadable: list[tuple[RawEvent, str]] = field(default_factory=list)
+
+_Item: TypeAlias = SettledEntry | _Unreadable
+_Lanes: TypeAlias = Lanes[_Item, PostOutcome]
 
 
 class LedgerWriter:
@@ -54,7 +57,7 @@ class LedgerWriter:
 
     `redis` must return bytes and wait longer for an answer than `stream.BLOCK_MS`.
     `on_step` hears "read" for each batch, and "begun", "posted" (not committed yet), "committed", "acknowledged" for
-    each lane's part of it.
+    each part that a lane posts.
     """
 
     def __init__(
@@ -88,8 +91,8 @@ class LedgerWriter:
     async def run(self, stop: asyncio.Event) -> None:
         """Posts until `stop` is set, then finishes what it has in hand; leaves pending what of it fails."""
         await self._insist("join", self._join, stop)
-        lanes: Lanes[_Part, PostOutcome] = Lanes(
-            lambda part: self._post(part, stop), lambda part, outcome: self._acknowledge(part, outcome, stop)
+        lanes: _Lanes = Lanes(
+            lambda items: self._post(items, stop), lambda items, outcome: self._acknowledge(items, outcome, stop)
         )
         try:
             await self._keep_reading(lanes, stop)
@@ -97,7 +100,7 @@ class LedgerWriter:
         finally:
             await lanes.cancel()
 
-    async def _keep_reading(self, lanes: Lanes[_Part, PostOutcome], stop: asyncio.Event) -> None:
+    async def _keep_reading(self, lanes: _Lanes, stop: asyncio.Event) -> None:
         backoff = Backoff()
         while not stop.is_set():
             try:
@@ -108,16 +111,16 @@ class LedgerWriter:
             backoff.reset()
             if events:
                 self._on_step("read")
-                for lane, part in enumerate(_parts(events)):
-                    if part.entries or part.unreadable:
-                        await lanes.give(lane, part)
+                for lane, items in enumerate(_by_lane(events)):
+                    for start in range(0, len(items), MAX_PART):
+                        await lanes.give(lane, items[start : start + MAX_PART])
 
     async def _join(self) -> None:
         await self._stream.join()
         if await self._store.note_life(self._shard, await life_of(self._redis, self._shard)):
             log.error("redis_was_emptied", shard=self._shard)
 
-    async def _next_batch(self, lanes: Lanes[_Part, PostOutcome]) -> list[RawEvent]:
+    async def _next_batch(self, lanes: _Lanes) -> list[RawEvent]:
         """First what this name left pending, then, when it is time, what dead readers left, then what is new.
 
         What is in hand is pending too, so it is finished before anything but new events is asked for.
@@ -134,10 +137,19 @@ class LedgerWriter:
             if events := await self._stream.claim(self._max_batch):
                 self._claim_due_ms = now_ms  # there may be more
                 return events
+        return await self._read_new()
+
+    async def _read_new(self) -> list[RawEvent]:
+        """If so much waits, as much as all lanes post at once: by then none of them has to make do with less."""
         events = await self._stream.read_new(self._max_batch, wait=True)
         if 0 < len(events) < self._max_batch:
             await asyncio.sleep(self._linger_s)
-            events += await self._stream.read_new(self._max_batch - len(events), wait=False)
+            return events + await self._stream.read_new(self._max_batch - len(events), wait=False)
+        is_full = bool(events)
+        while is_full and len(events) < LANES * self._max_batch:
+            more = await self._stream.read_new(self._max_batch, wait=False)
+            events += more
+            is_full = len(more) == self._max_batch
         return events
 
     async def _recover_reading(self, error: RedisError, stop: asyncio.Event, backoff: Backoff) -> None:
@@ -147,29 +159,42 @@ class LedgerWriter:
         if isinstance(error, ResponseError) and "NOGROUP" in str(error):
             await self._insist("join", self._join, stop)
 
-    async def _post(self, part: _Part, stop: asyncio.Event) -> PostOutcome | None:
+    async def _post(self, items: Sequence[_Item], stop: asyncio.Event) -> PostOutcome | None:
+        entries = [item for item in items if isinstance(item, SettledEntry)]
+
         async def attempt() -> PostOutcome:
-            for event, reason in part.unreadable:
-                await self._store.bury(event.event_id, repr(dict(event.fields)), reason)
-            return await self._store.post(part.entries, self._on_step)
+            for item in items if len(entries) < len(items) else ():
+                if isinstance(item, _Unreadable):
+                    await self._store.bury(item.event.event_id, repr(dict(item.event.fields)), item.reason)
+            return await self._store.post(entries, self._on_step)
 
         outcome = await self._insist("post", attempt, stop)
         if outcome is not None:
             self._on_step("committed")
         return outcome
 
-    async def _acknowledge(self, part: _Part, outcome: PostOutcome, stop: asyncio.Event) -> None:
-        done = [Acknowledgement(e.event_id, e.entry.wallet_id, e.charge_nanos) for e in part.entries]
-        done += [Acknowledgement(event.event_id, None, 0) for event, _ in part.unreadable]
-        acknowledged = await self._insist(
-            "acknowledge", lambda: self._redis_store.acknowledge(self._shard, done, outcome.wallets), stop
-        )
-        if acknowledged is None:
-            self._own_pending = True
-            return
+    async def _acknowledge(self, items: Sequence[_Item], outcome: PostOutcome, stop: asyncio.Event) -> None:
+        """A wallet's new balance comes with the first of its charges that go: until all have, it seems to have less."""
+        states = {wallet.wallet_id: wallet for wallet in outcome.wallets}
+        for start in range(0, len(items), MAX_ACKNOWLEDGED):
+            done = [_acknowledgement(item) for item in items[start : start + MAX_ACKNOWLEDGED]]
+            known = {each.wallet_id for each in done if each.wallet_id} & states.keys()
+            wallets = [states.pop(wallet_id) for wallet_id in known]
+            attempt = partial(self._redis_store.acknowledge, self._shard, done, wallets)
+            if await self._insist("acknowledge", attempt, stop) is None:
+                return  # told to stop: the rest stays pending
         self._on_step("acknowledged")
         log.debug("batch_posted", shard=self._shard, posted=outcome.posted, duplicates=outcome.duplicates)
-        await self._touch_keys(part.entries)
+        entries = [item for item in items if isinstance(item, SettledEntry)]
+        meters.posted(
+            new=outcome.posted,
+            duplicates=outcome.duplicates,
+            corrected=outcome.corrected,
+            buried=outcome.buried + len(items) - len(entries),
+            oldest_event_id=entries[0].event_id if entries else None,
+            now_ms=wall_ms(),
+        )
+        await self._touch_keys(entries)
 
     async def _touch_keys(self, entries: Sequence[SettledEntry]) -> None:
         try:
@@ -181,9 +206,13 @@ class LedgerWriter:
         """Tries until it works. None: told to stop, and it still did not."""
         backoff = Backoff()
         while True:
+            began_ns = monotonic_ns()
             try:
-                return await attempt()
+                done = await attempt()
+                meters.STEPS.observe((what,), (monotonic_ns() - began_ns) // 1_000)
+                return done
             except TRY_AGAIN as error:
+                meters.STEP_FAILURES.add((what,))
                 # What does not pass by itself, such as a column that is missing, waits for somebody to mend it.
                 say = log.warning if isinstance(error, PASSING) else log.error
                 say("ledger_step_failed", phase=what, shard=self._shard, error=type(error).__name__)
@@ -192,14 +221,20 @@ class LedgerWriter:
             await pause(stop, backoff.next_s())
 
 
-def _parts(events: Sequence[RawEvent]) -> list[_Part]:
-    """One for each lane; what cannot be read is on the first."""
-    parts = [_Part() for _ in range(LANES)]
+def _acknowledgement(item: _Item) -> Acknowledgement:
+    if isinstance(item, _Unreadable):
+        return Acknowledgement(item.event.event_id, None, 0)
+    return Acknowledgement(item.event_id, item.entry.wallet_id, item.charge_nanos)
+
+
+def _by_lane(events: Sequence[RawEvent]) -> list[list[_Item]]:
+    """What cannot be read is on the first."""
+    lanes: list[list[_Item]] = [[] for _ in range(LANES)]
     for event in events:
         try:
             settled = SettledEntry.from_event(event.event_id, event.fields)
         except EntryError as error:
-            parts[0].unreadable.append((event, str(error)))
+            lanes[0].append(_Unreadable(event, str(error)))
         else:
-            parts[lane_of(settled.entry.wallet_id)].entries.append(settled)
-    return parts
+            lanes[lane_of(settled.entry.wallet_id)].append(settled)
+    return lanes

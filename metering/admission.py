@@ -37,8 +37,9 @@ log = structlog.get_logger("farebox.admission")
 
 # A script over 128 requests runs for about a millisecond; Redis serves nobody else meanwhile.
 _MAX_BATCH = 128
-# Two calls under way: one travels while the other runs. More only makes the batches smaller.
-_MAX_IN_FLIGHT = 2
+# So many calls under way: with two, a request waited longer for its turn than for Redis at half load (1.1 of 1.7 ms),
+# and the processor's work is the same. When Redis or we are busy, batches grow all the same.
+_MAX_IN_FLIGHT = 8
 _MAX_WAITING_ADMISSIONS = 10_000
 _REDIS_OR_POSTGRES_AWAY: tuple[type[BaseException], ...] = (*AWAY, *UNAVAILABLE)
 _NO_POLICY: tuple[type[BaseException], ...] = (*_REDIS_OR_POSTGRES_AWAY, Overloaded)
@@ -200,11 +201,16 @@ class Limits:
             log.error("hold_leaked", request_id=str(request.request_id), hold_nanos=request.hold_nanos)
 
     async def drain(self, timeout_s: float) -> int:
-        """Wait for settlements under way; returns how many are neither in Redis nor in the spool."""
-        cut = await self._tasks.drain(timeout_s)
+        """Wait for settlements under way, at most `timeout_s`; returns how many are neither in Redis nor in the spool.
+
+        Half of the time is kept for them: before, renewals that they wait for have as long as the other half.
+        """
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + timeout_s
+        cut = await self._tasks.drain(timeout_s / 4)
         await self._background.cancel()
-        await self.leases.drain(timeout_s)
-        return cut + await self._settler.drain(timeout_s)
+        await self.leases.drain(timeout_s / 4)
+        return cut + await self._settler.drain(max(0.0, deadline_s - loop.time()))
 
     def _note_answer(self, shard: int, has_answered: bool) -> None:
         if has_answered:
@@ -216,6 +222,15 @@ class Limits:
     def is_available(self) -> bool:
         """Is there a shard that is not known to be away?"""
         return not all(breaker.is_open for breaker in self._breakers)
+
+    def open_breakers(self) -> list[bool]:
+        """Of each shard, if its server is left alone for now."""
+        return [breaker.is_open for breaker in self._breakers]
+
+    def waiting(self) -> dict[str, int]:
+        """What waits to be sent to Redis, by what for."""
+        admissions = sum(map(len, self._admissions))
+        return {"admit": admissions, "settle": self._settler.waiting(), "extend": self.leases.waiting()}
 
     async def _load(self, request: Admission) -> None:
         try:

@@ -82,6 +82,13 @@ class Leases:
     def __len__(self) -> int:
         return len(self._open)
 
+    def open_ones(self) -> list[Lease]:
+        return list(self._open.values())
+
+    def waiting(self) -> int:
+        """How many wait for more to be held."""
+        return sum(map(len, self._extensions))
+
     def open(self, lease: Lease) -> None:
         lease.renewed_ms = self.clock_ms()
         self._open[lease.request_id] = lease

@@ -59,10 +59,9 @@ def report(tap: Tap, *, is_complete: bool, trusts_running: bool = True) -> Repor
 
 
 def resolve(ask: Ask, found: Report, counted: Counted | None) -> tuple[Usage, UsageSource]:
-    """`counted` is needed only where the report is not enough."""
-    if found.is_enough(ask):
+    """`counted`: None where the report is enough."""
+    if counted is None:
         return normalise(found.reading), "reported" if found.is_final else "partial"
-    assert counted is not None, "what nobody reported has to be counted"
     filled = found.reading.updated(
         Reading(
             prompt=counted.prompt if found.lacks_prompt() else None,

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from metering.usage import Usage
 
 # No server generates or reads this much in one answer; a number beyond it is a fault, not usage.
-_MAX_COUNT = 1_000_000_000
+MAX_COUNT = 1_000_000_000
 # OpenAI's limit for `n`, times a generous list of prompts. What claims to be beyond is counted as the first.
 _MAX_CHOICES = 4096
 
@@ -175,7 +175,7 @@ def _output(reading: Reading) -> tuple[int, int]:
 def count(value: Any) -> int | None:
     """A count of something in a server's JSON; anything else is as if it were not there."""
     # bool is an int in Python and not a count in any dialect
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_COUNT:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT:
         return value
     return None
 

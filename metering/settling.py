@@ -27,8 +27,8 @@ log = structlog.get_logger("farebox.settling")
 
 # A script over 128 requests runs for about a millisecond; Redis serves nobody else meanwhile.
 _MAX_BATCH = 128
-# Two calls under way: one travels while the other runs. More only makes the batches smaller.
-_MAX_IN_FLIGHT = 2
+# As for admissions: an answer waits for its settlement, and not for those before it.
+_MAX_IN_FLIGHT = 8
 # What neither Redis nor the spool takes waits in memory, about 1 KiB each.
 _MAX_WAITING = 100_000
 # Whatever the client allows itself: by then a call is given up, and its settlements go to the spool.
@@ -76,6 +76,10 @@ class Settler:
             max_in_flight=_MAX_IN_FLIGHT,
             max_waiting=_MAX_WAITING,
         )
+
+    def waiting(self) -> int:
+        """How many settlements have not been sent yet."""
+        return sum(map(len, self._ways))
 
     def start(self) -> None:
         """From now on what is in the spool is replayed, at first what an earlier run left."""

@@ -233,7 +233,7 @@ class AnswerTap(Struct):
     text_bytes: int = 0
     reading: Reading = NOTHING
     _texts: Texts | None = None
-    _unread: dict[str, Any] | None = None  # the answer, until somebody asks for its texts
+    _unread: bytes = b""  # the answer, until somebody asks for its texts
     _seen_bytes: int = 0
     _parts: list[bytes] = field(default_factory=list)
     _size: int = 0
@@ -255,10 +255,11 @@ class AnswerTap(Struct):
         if self._is_tail:
             self.reading = usage_in_tail(body, self.wire)
             self.text_bytes = self._seen_bytes if self.is_text else 0
+        elif self.wire.usual_usage is not None and (usual := self.wire.usual_usage(body)):
+            self.reading, self.is_finished, self._unread = usual, True, body
         elif (fields := json_object(body.strip())) is not None:
             said = self.wire.read(fields)
-            self.reading, self.has_error, self.is_finished = said.usage, said.is_error, True
-            self._unread = fields
+            self.reading, self.has_error, self.is_finished, self._unread = said.usage, said.is_error, True, body
         elif self.is_text:
             self._read_text(body)
         return b""
@@ -267,9 +268,8 @@ class AnswerTap(Struct):
         """Where the server said what it used, nobody asks for them."""
         if self._texts is None:
             self._texts = Texts()
-            if self._unread is not None:
-                self._texts.take(self.wire, self._unread)
-                self._unread = None
+            self._texts.take(self.wire, json_object(self._unread.strip()) or {})
+            self._unread = b""
         return self._texts
 
     def progress(self) -> Progress:

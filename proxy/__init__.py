@@ -3,8 +3,8 @@
     exchange      the state machine of a request: from admission on, exactly one settlement
     gateway       its interpreter: one request from its first byte to its settlement
     admitting     the desk before it: whose key, what for, at which price, is there room
-    asking        a request, parsed and checked, and what goes upstream for it
-    relay         upstream bytes -> tap -> client, with back-pressure
+    asking        a request, parsed and checked, and what goes upstream for it (sending: to whom, with which headers)
+    relay         upstream bytes -> tap -> client, with back-pressure; tapping chooses the tap
     recording     an ended call -> its settlement, counted first where nobody reported (counting, remote_counting)
     leaving       a client that left: is the rest of its answer worth reading?
     questions     which upstreams refuse to be asked for usage
@@ -12,10 +12,14 @@
     door          a known key passes, who keeps guessing waits
     keys          presented key -> who it is: this process -> Redis (key_cache) -> Postgres -> bcrypt (key_checks)
     prices        the price sheet in force, read again when Postgres announces a change
-    routing       model -> upstream
+    routing       model -> the upstreams that serve it, and what is added to its requests (additions)
+    opening       the upstreams as configured -> pools, ways to connect, health_checks
     settlement    an ended request -> the usage entry it is recorded as
     failures      every way to refuse or fail -> status, code, body; refusals words what other parts report
     callers       who calls, for what takes nothing: models, usage_lookup (what one request came to)
+    pace, meters, request_log   how far a request came and when; what is counted of it; its line in the log
+    tracing, span_attributes    OpenTelemetry, where it is on: a span a request, and what it says
+    gauges, metrics_page, metrics_api   what is so just now; /metrics; both wired
     models, health  what can be used; lives? can serve?
 
     http/         the leg to the client
@@ -24,6 +28,7 @@
     surface       what is served with one configuration, exchanged for another while requests run
     app, workers  the composition root; several processes on one port
     starting      ports, signals, the error of a start: for those who only start others
+    stopping      how long a stop takes at most, step by step
     listeners     one port for all, or another for administrators
     reconcile/    `farebox reconcile`: what was billed against a server's own counters, or Stripe's payments
     smoke/        `farebox smoke`: the whole flow against a running deployment

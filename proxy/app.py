@@ -1,9 +1,9 @@
 """The composition root: every part of a serving process is made here, in order, and closed in the reverse order."""
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import structlog
 
@@ -11,11 +11,16 @@ from accounts.prices import read_sheet
 from proxy.backends import in_short, open_backends
 from proxy.drain import Drain
 from proxy.gateway_api import RouteTable, open_gateway
+from proxy.gauges import GatewayLook
 from proxy.health import Health
+from proxy.meters import PROXY
+from proxy.metrics_api import open_metrics
 from proxy.prices import PriceBook, price_listener
 from proxy.starting import StartError
 from proxy.surface import Base, Surface
+from runtime.garbage import collect_rarely
 from runtime.postgres import Pool
+from runtime.service_manager import READY, STOPPING, tell
 from runtime.settings import Config
 from runtime.tasks import TaskSet
 
@@ -23,8 +28,13 @@ log = structlog.get_logger("farebox.app")
 
 
 @asynccontextmanager
-async def serving(config: Config, *, reuse_port: bool = False) -> AsyncIterator[Surface]:
-    """A serving process, ready when entered; yields what it serves. On leaving: drained, settled, closed."""
+async def serving(
+    config: Config, *, reuse_port: bool = False, metrics_slot: Path | None = None
+) -> AsyncIterator[Surface]:
+    """A serving process, ready when entered; yields what it serves. On leaving: drained, settled, closed.
+
+    `metrics_slot`: where its metrics meet those of the other workers on its port.
+    """
     async with AsyncExitStack() as stack:
         backends = await stack.enter_async_context(open_backends(config, "farebox-proxy"))
         tasks = TaskSet()
@@ -35,32 +45,24 @@ async def serving(config: Config, *, reuse_port: bool = False) -> AsyncIterator[
         tasks.spawn(listener.run(asyncio.Event()), name="price-listener")
         drain = Drain()
         health = health_table(Health(backends.redis, prices, drain))
+        metrics = open_metrics(tasks, config, backends, PROXY, metrics_slot)
         parts = await open_gateway(stack, config, backends)
-        base = Base(backends, prices, drain, parts, health)
+        max_bytes = config.spool.max_bytes
+        look = GatewayLook(parts.limits, parts.routes, parts.verifier, parts.spool, max_bytes, prices, drain)
+        metrics.book.looks.append(look)
+        base = Base(backends, prices, drain, parts, metrics, health)
         surface = await Surface.open(stack, base, config, reuse_port=reuse_port)
-        _settle_garbage_collection()
+        collect_rarely()
         log.info("serving", address=surface.address)
+        tell(READY)
         yield surface
+        tell(STOPPING)
         drain.is_draining = True
 
 
 def health_table(health: Health) -> RouteTable:
     """At every port."""
     return {("GET", "/healthz"): health.live, ("GET", "/readyz"): health.ready}
-
-
-def _settle_garbage_collection() -> None:
-    """What was made at the start stays: it need not be looked through again at every collection.
-
-    A request makes a few hundred objects, freed by count as it ends; at the default threshold of 700 the collector
-    runs every other request and finds nothing.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER_OBJECTS, 10, 10)
-
-
-_COLLECT_AFTER_OBJECTS = 50_000
 
 
 async def _load_prices(pool: Pool) -> PriceBook:

@@ -10,8 +10,9 @@ from metering.endpoints import Endpoint
 from metering.formats.format import Ask, InvalidAsk
 from metering.injection import Outgoing, outgoing
 from metering.kinds import Kind
-from proxy.failures import invalid_request
-from proxy.http.form import is_form, read_form
+from proxy.additions import merged
+from proxy.failures import Failure, invalid_request
+from proxy.http.form import is_form, read_form, renamed
 
 
 class Asked(Struct, frozen=True):
@@ -26,16 +27,23 @@ class Asked(Struct, frozen=True):
     ask: Ask
     form_type: str | None = None
 
-    def sent(self, kind: Kind, *, may_ask: bool, output_limit: int | None = None) -> Outgoing:
-        """What goes upstream for it; raises the `Failure` of a body that cannot be written again."""
+    def sent(self, kind: Kind, *, may_ask: bool, output_limit: int | None = None, name: str = "") -> Outgoing:
+        """What goes upstream for it; raises the `Failure` of a body that cannot be written again.
+
+        `name`: what the server calls the model, where that is not what the client does.
+        """
+        is_renamed = name not in ("", self.ask.model)
         if self.form_type is not None:
-            return Outgoing(self.raw)
+            return Outgoing(renamed(self.raw, self.form_type, name) if is_renamed else self.raw)
         try:
-            wire = self.endpoint.wire
-            return outgoing(self.raw, self.fields, wire, kind, may_ask=may_ask, output_limit=output_limit)
+            raw, fields = self.raw, self.fields
+            if is_renamed:
+                fields = {**fields, "model": name}
+                raw = orjson.dumps(fields)
+            return outgoing(raw, fields, self.endpoint.wire, kind, may_ask=may_ask, output_limit=output_limit)
         except orjson.JSONEncodeError:
             # the parser goes deeper than the writer, which is needed where the body could be read in two ways
-            raise invalid_request("The body is nested too deeply.") from None
+            raise _too_deep() from None
 
 
 def parse(raw: bytes, endpoint: Endpoint, content_type: str) -> Asked:
@@ -46,6 +54,25 @@ def parse(raw: bytes, endpoint: Endpoint, content_type: str) -> Asked:
         return Asked(endpoint, raw, fields, endpoint.wire.ask(fields), form_type)
     except InvalidAsk as error:
         raise invalid_request(str(error), error.param) from None
+
+
+def with_fields(asked: Asked, added: Mapping[str, Any]) -> Asked:
+    """The same request with the operator's own fields, read anew; a form stays as it is. Raises the `Failure` of one
+    that cannot have them.
+    """
+    if asked.form_type is not None:
+        return asked
+    fields = merged(asked.fields, added)
+    try:
+        return Asked(asked.endpoint, orjson.dumps(fields), fields, asked.endpoint.wire.ask(fields))
+    except InvalidAsk as error:
+        raise invalid_request(str(error), error.param) from None
+    except orjson.JSONEncodeError:
+        raise _too_deep() from None
+
+
+def _too_deep() -> Failure:
+    return invalid_request("The body is nested too deeply.")
 
 
 def _json(raw: bytes) -> dict[str, Any]:

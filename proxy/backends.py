@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from redis.exceptions import MovedError, RedisError
 
 from ledger.balances import StateMirror
+from ledger.migrate import pending
 from ledger.postgres import Store
 from ledger.redis_store import RedisStore
 from ledger.shards import OtherShards, claim_shards
@@ -42,6 +43,7 @@ async def open_backends(
         stack.push_async_callback(redis.aclose)
         pool = await open_pool(config.database, application_name)
         stack.push_async_callback(close_pool, pool)
+        await _must_be_migrated(pool)
         await _must_answer(redis, shards)
         store = Store(pool)
         url = config.database.url.get_secret_value()
@@ -72,6 +74,17 @@ async def open_pool(database: Database, application_name: str) -> Pool:
         raise StartError(f"database.url: Postgres does not answer ({in_short(error)})") from error
     except Exception as error:
         raise StartError(f"database.url: Postgres refuses ({in_short(error)})") from error
+
+
+async def _must_be_migrated(pool: Pool) -> None:
+    """Postgres answered a moment ago; should it be away by now, that is for those who use it."""
+    try:
+        async with pool.acquire() as connection:
+            names = await pending(connection)
+    except UNAVAILABLE:
+        return
+    if names:
+        raise StartError(f"database.url: run `farebox migrate` first: it does not have {', '.join(names)}")
 
 
 async def _must_answer(redis: Redis, shards: int) -> None:

@@ -9,6 +9,7 @@ from accounts.stripe.pruning import Pruning
 from accounts.stripe.webhook import is_live
 from ledger import backlog
 from ledger.backlog import BacklogWatch
+from ledger.retention import Retention
 from metering.recovery import INTERVAL_S, Recovery
 from metering.scripts import AWAY
 from proxy.backends import Backends
@@ -22,6 +23,7 @@ def background_jobs(config: Config, backends: Backends) -> Mapping[str, Job]:
     return {
         "recovery": _recovery(backends),
         "backlog": _backlog(config.holds, backends),
+        "retention": Retention(backends.pool, config.retention.usage_months, config.retention.archive_dir).job(),
         **_stripe_jobs(config.stripe, backends),
         **notice_jobs(config.notices, backends),
     }

@@ -16,6 +16,10 @@ class InFlight:
         self._idle = asyncio.Event()
         self._idle.set()
 
+    @property
+    def count(self) -> int:
+        return self._count
+
     def __enter__(self) -> None:
         """A request begins."""
         self._count += 1
@@ -39,6 +43,11 @@ class Drain(InFlight):
         self.is_draining = False
         self.is_cutting = False
         self._younger: list[Generation] = []
+
+    @property
+    def in_flight(self) -> int:
+        """With whichever configuration they began."""
+        return self.count + sum(each.count for each in self._younger)
 
     def generation(self) -> "Generation":
         """For the requests that begin from now on; those that run are counted where they began."""

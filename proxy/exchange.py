@@ -3,11 +3,11 @@
 Theory of operation. Nothing is owed until a hold is placed. From `ADMITTED` on, exactly one `SETTLE` or `RELEASE` is
 commanded, whatever happens and in whatever order: that is the law the tests hold the table to. Until the request is
 `SENT` an end costs nothing. An answer is first collected (`WAITING`): as long as not a byte of it has gone to the
-client, a failing upstream costs nothing and is answered with a clean error; a client that leaves pays for the prompt,
-which is being read by then. Once bytes flow (`RELAYING`), what was delivered is settled, whoever ended it; Farebox
-itself does when nothing more can be held. Where the answer is worth reading to its end without a client
-(`DRAINING`), it is. `CLOSED` swallows what comes late: a connection
-lost after the end, a cancellation during a failure.
+client, a failing upstream costs nothing: the request goes to another one (back to `ADMITTED`) or, where there is none,
+is answered with a clean error; a client that leaves pays for the prompt, which is being read by then. Once bytes flow
+(`RELAYING`), what was delivered is settled, whoever ended it; Farebox itself does when nothing more can be held. Where
+the answer is worth reading to its end without a client (`DRAINING`), it is. `CLOSED` swallows what comes late: a
+connection lost after the end, a cancellation during a failure.
 
 `RELEASE` lets the hold go and records the request at no cost; `SETTLE` records it with its usage.
 """
@@ -37,7 +37,8 @@ class Event(Enum):
     ANSWER_BEGUN = auto()  # a good status, and the answer is to be relayed as it comes
     ANSWER_COMPLETE = auto()  # the last byte of a good answer
     ANSWER_REFUSED = auto()  # the upstream's own refusal (4xx), complete
-    UPSTREAM_FAILED = auto()  # refused, silent, broken, cut
+    FAILED_OVER = auto()  # refused, silent, broken; another upstream is tried, as the client has seen nothing
+    UPSTREAM_FAILED = auto()  # the same, and it stays so; or cut
     CLIENT_LEFT = auto()
     CLIENT_LEFT_READ_ON = auto()  # the same, and the answer is to be read to its end
     DRAINED_ENOUGH = auto()  # that took too long
@@ -72,6 +73,7 @@ TRANSITIONS: dict[tuple[State, Event], tuple[State, tuple[Command, ...]]] = {
     (State.WAITING, Event.ANSWER_BEGUN): (State.RELAYING, (Command.BEGIN_ANSWER,)),
     (State.WAITING, Event.ANSWER_COMPLETE): (State.CLOSED, (Command.SETTLE, Command.FINISH_ANSWER)),
     (State.WAITING, Event.ANSWER_REFUSED): (State.CLOSED, (Command.RELEASE, Command.FINISH_ANSWER)),
+    (State.WAITING, Event.FAILED_OVER): (State.ADMITTED, (Command.SEND_UPSTREAM,)),
     (State.WAITING, Event.UPSTREAM_FAILED): (State.CLOSED, (Command.RELEASE, Command.ANSWER_FAILURE)),
     (State.WAITING, Event.CLIENT_LEFT): _CUT,
     (State.WAITING, Event.CLIENT_LEFT_READ_ON): (State.DRAINING, (Command.READ_ON,)),

@@ -41,13 +41,14 @@ TABLE: dict[str, tuple[int, str]] = {
 
 @dataclass(eq=False)
 class Failure(Exception):
-    """A refusal or a fault, as the client is to see it."""
+    """A refusal or a fault, as the client is to see it; `reason` says more to the operator, in the program's words."""
 
     code: str
     message: str
     param: str | None = None
     details: dict[str, Any] | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    reason: str = ""
 
     def __post_init__(self) -> None:
         assert self.code in TABLE, self.code

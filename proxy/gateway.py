@@ -9,18 +9,15 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
+from msgspec.structs import replace
 
 from ledger.entries import DRAINED
 from ledger.money import format_dollars
 from metering.admission import Decision
 from metering.endpoints import Endpoint
-from metering.formats.format import Ask
-from metering.framing import Framing
 from metering.injection import Outgoing
 from metering.kinds import OnClientLeft
-from metering.reading import Tally
-from metering.tap import AnswerTap, StreamTap, Tap
-from proxy import refusals
+from proxy import meters, refusals, request_log
 from proxy.admitting import Desk
 from proxy.drain import Drain, Generation
 from proxy.error_shapes import ErrorShape, body_of, last_event, shape_of
@@ -32,11 +29,14 @@ from proxy.http.answers import failure_response
 from proxy.leaving import Drains
 from proxy.questions import Questions, is_about_our_question
 from proxy.recording import Recorder, Recording
-from proxy.relay import Relay, Signal
+from proxy.relay import NOTHING_SENT, Relay, Signal
+from proxy.routing import Route
+from proxy.sending import sent_for
 from proxy.settlement import CLIENT_LEFT, FUNDS_ENDED, Admitted, Ending, ended_how
+from proxy.tapping import tap_of
+from proxy.tracing import with_context
 from proxy.upstream.errors import UpstreamError
-from proxy.upstream.pool import UpstreamRequest
-from runtime.clock import monotonic_ms, wall_ms
+from runtime.clock import monotonic_ns, wall_ms
 from runtime.http.request import Reply, Request
 from runtime.http.response import Response
 from runtime.http.stream import AnswerStream
@@ -79,12 +79,13 @@ class Call:
         self._endpoint = endpoint
         self._exchange = Exchange()
         self._request_id = new_request_id(wall_ms())
-        self._began_ms = monotonic_ms()
+        self._id = str(self._request_id)
+        self._pace = gateway.recorder.begin(request)
         self._decision: Decision | None = None
         self._admitted: Admitted | None = None
         self._funding: Funding | None = None
         self._sent: Outgoing | None = None
-        self._relay = Relay(_no_tap)
+        self._relay = NOTHING_SENT
         self._client: AnswerStream | None = None
         self._recording: Recording | None = None
 
@@ -98,7 +99,7 @@ class Call:
             self._leave()
             raise
         except Exception as error:
-            log.error("call_failed", request_id=str(self._request_id), exc_info=error)
+            log.error("call_failed", request_id=self._id, exc_info=error)
             self._relay.abort()
             return await self._fail(Failure("internal_error", "Farebox failed."))
 
@@ -106,24 +107,28 @@ class Call:
 
     async def _admit(self) -> Admitted:
         desk = self._gateway.desk
-        identity = await desk.identify(self._request)
+        identity = await desk.identify(self._request, self._pace)
         self._on(Event.VERIFIED)
-        wanted = await desk.read(self._request, self._endpoint)
+        wanted = await desk.read(self._request, self._endpoint, self._pace)
         decision = await desk.ask_for_room(self._request, self._request_id, identity, wanted)
         if not refusals.is_about_the_key(decision):
             self._decision = decision
         admitted = desk.admitted(self._request, self._request_id, identity, wanted, decision)
-        self._funding = Funding(admitted, desk.limits.leases, self._gateway.tasks, self._began_ms)
+        self._funding = Funding(admitted, desk.limits.leases, self._gateway.tasks, self._pace.began_ns // 1_000_000)
         self._on(Event.HOLD_PLACED)
         return admitted
 
     # ADMITTED, WAITING and RELAYING: the upstream works
 
     async def _serve(self, admitted: Admitted) -> Reply:
+        attempts = admitted.attempts
+        if not attempts.begin_next():
+            raise refusals.nobody_to_ask(attempts.retry_after_ms())
         await self._send(admitted)
         while True:
             signal = await self._relay.next_signal()
             if signal is Signal.BEGIN:
+                attempts.answered(self._relay.status)
                 await self._begin()
             elif signal is Signal.CONGESTED:
                 await self._wait_for_client()
@@ -132,33 +137,44 @@ class Call:
             elif signal is Signal.FAILED:
                 error = self._relay.error
                 assert error is not None
-                raise refusals.of_upstream(error) from error
+                if not (attempts.failed(error) and await self._send_elsewhere(admitted)):
+                    raise refusals.of_upstream(error) from error
             elif self._was_our_question_refused():
                 self._gateway.questions.refused(admitted.route, admitted.asked.ask.model)
                 await self._send(admitted)
-            else:
+            elif not (attempts.answered(self._relay.status) and await self._send_elsewhere(admitted)):
                 return await self._finish()
 
+    async def _send_elsewhere(self, admitted: Admitted) -> bool:
+        """To another upstream, if there is one and the client has seen nothing yet."""
+        if self._client is not None or not admitted.attempts.begin_next():
+            return False
+        self._on(Event.FAILED_OVER)
+        await self._send(admitted)
+        return True
+
     async def _send(self, admitted: Admitted) -> None:
-        asked, route = admitted.asked, admitted.route
-        may_ask = self._gateway.questions.may_ask(route, asked.ask.model)
-        self._sent = sent = asked.sent(route.kind, may_ask=may_ask, output_limit=admitted.lowered_limit)
-        passed = headers.to_upstream(
-            self._request.raw_headers,
-            credential=route.credential,
-            request_id=str(self._request_id),
-            credential_header=route.credential_header,
-        )
+        """To the upstream whose turn it is, or to the next one that takes it; raises the last one's failure."""
+        while True:
+            try:
+                return await self._send_to(admitted, admitted.route)
+            except UpstreamError as error:
+                if not (admitted.attempts.failed(error) and admitted.attempts.begin_next()):
+                    raise refusals.of_upstream(error) from error
+
+    async def _send_to(self, admitted: Admitted, route: Route) -> None:
+        ask, pace = admitted.asked.ask, self._pace
+        may_ask = self._gateway.questions.may_ask(route, ask.model)
+        request, self._sent = sent_for(admitted, self._request.raw_headers, may_ask=may_ask)
+        if pace.span is not None:
+            request = replace(request, headers=with_context(request.headers, pace.span))
         trusts_counts = route.on_client_left is not OnClientLeft.ESTIMATE
-        self._relay = relay = Relay(partial(_make_tap, self._endpoint, asked.ask, sent, trusts_counts))
+        make_tap = partial(tap_of, self._endpoint, ask, self._sent, trusts_counts)
+        self._relay = relay = Relay(make_tap, begins_late=admitted.attempts.has_others)
         assert self._funding is not None
         self._funding.follow(relay)
-        path = self._endpoint.upstream_path
-        request = UpstreamRequest("POST", path, passed, sent.body, is_rooted=self._endpoint.is_rooted)
-        try:
-            relay.upstream = await route.pool.send(request, relay)
-        except UpstreamError as error:
-            raise refusals.of_upstream(error) from error
+        relay.upstream = await route.pool.send(request, relay)
+        pace.sent_ns = pace.sent_ns or monotonic_ns()
         if self._exchange.state is State.ADMITTED:
             self._on(Event.SENT)
 
@@ -202,14 +218,17 @@ class Call:
             await self._recording.wait(_SETTLE_WAIT_S)
             if self._recording.entry is not None:
                 passed.append(("x-farebox-cost", format_dollars(self._recording.entry.cost_nanos)))
+            meters.handed_over(monotonic_ns() - self._pace.closed_ns)
         return Response(relay.status, passed, relay.body)
 
     async def _fail(self, failure: Failure) -> Reply:
         if self._exchange.state in (State.RECEIVED, State.KNOWN):
             self._on(Event.REFUSED)
+            self._gateway.recorder.refused(self._request, self._request_id, self._endpoint, failure, self._pace)
         else:
             status = failure.status if self._client is None else self._relay.status
-            self._on(Event.UPSTREAM_FAILED, Ending(failure.code, status, failure.message))
+            fault = request_log.fault_of(failure.__cause__) or f"status {self._relay.status}"
+            self._on(Event.UPSTREAM_FAILED, Ending(failure.code, status, failure.message, fault))
         if self._client is None:
             return failure_response(failure, self._own_headers(), body_of(failure, self._shape))
         return self._end_with_event(failure, self._client)
@@ -276,47 +295,35 @@ class Call:
         return shape_of(self._endpoint.wire)
 
     def _own_headers(self) -> list[tuple[str, str]]:
-        own = [("x-request-id", str(self._request_id))]
+        own = [("x-request-id", self._id)]
         if self._admitted is not None and self._admitted.lowered_limit is not None:
             own.append(("x-farebox-max-tokens", str(self._admitted.lowered_limit)))
         if self._decision is not None:
             own.extend(headers.rate_limit(self._decision.minute))
             if self._decision.tokens is not None:
-                own.extend(headers.rate_limit(self._decision.tokens, "tokens"))
+                own.extend(headers.rate_limit(self._decision.tokens, is_of_tokens=True))
         return own
 
     # the exchange's commands
 
     def _on(self, event: Event, ending: Ending | None = None) -> None:
         for command in self._exchange.on(event):
-            if command is Command.ABORT_UPSTREAM:
+            if command is Command.SETTLE or command is Command.RELEASE:
+                assert self._admitted is not None and ending is not None
+                self._record(command, self._admitted, ending)
+            elif command is Command.ABORT_UPSTREAM:
                 self._relay.abort()
             elif command is Command.READ_ON:
                 self._relay.read_on()
-            elif command in (Command.SETTLE, Command.RELEASE):
-                assert self._admitted is not None and ending is not None
-                self._record(command, self._admitted, ending)
 
     def _record(self, command: Command, admitted: Admitted, ending: Ending) -> None:
-        recorder, duration_ms = self._gateway.recorder, monotonic_ms() - self._began_ms
+        recorder, pace = self._gateway.recorder, self._pace
+        pace.close(self._relay.first_ns)
         has_answer = self._relay.status == 0 or self._relay.is_good
         if command is Command.RELEASE or not has_answer:
-            self._recording = recorder.free(admitted, ending, duration_ms)
+            self._recording = recorder.free(admitted, ending, pace)
             return
         is_estimate = ending.status == _CLIENT_CLOSED_REQUEST and not ending.is_complete
         trusts_running = not (is_estimate and admitted.route.on_client_left is OnClientLeft.ESTIMATE)
         tap = self._relay.tap
-        self._recording = recorder.charge(admitted, ending, tap, duration_ms, trusts_running=trusts_running)
-
-
-def _make_tap(
-    endpoint: Endpoint, ask: Ask, sent: Outgoing, trusts_counts: bool, content_type: bytes, framing: Framing | None
-) -> Tap:
-    if framing is None:
-        return AnswerTap(endpoint.wire, is_text=not content_type.startswith((b"audio/", b"image/")))
-    tally = Tally(ask.candidates, ask.prompts)
-    return StreamTap(endpoint.wire, framing, sent.removal, keeps_text=True, trusts_counts=trusts_counts, tally=tally)
-
-
-def _no_tap(_: bytes, __: Framing | None) -> Tap:
-    raise AssertionError("nothing was sent, so nothing answers")
+        self._recording = recorder.charge(admitted, ending, tap, pace, trusts_running=trusts_running)

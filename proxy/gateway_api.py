@@ -23,15 +23,17 @@ from proxy.gateway import Gateway
 from proxy.keys import KeyVerifier
 from proxy.leaving import Drains
 from proxy.models import ModelList
+from proxy.opening import RoutesInUse
 from proxy.prices import PriceBook
 from proxy.questions import Questions
 from proxy.recording import Recorder
-from proxy.routing import Route, Routes, RoutesInUse
+from proxy.routing import Routes
 from proxy.starting import StartError
-from proxy.upstream.pool import PoolLimits, UpstreamPool, parse_origin
+from proxy.stopping import COUNT_S, SETTLE_S
+from proxy.tracing import open_tracing
 from proxy.usage_lookup import UsageLookup
 from runtime.http.request import Reply
-from runtime.settings import Config, SpoolFolder, Upstream
+from runtime.settings import Config, SpoolFolder
 from runtime.spool import Spool
 from runtime.strikes import Strikes
 from runtime.tasks import TaskSet
@@ -39,9 +41,6 @@ from runtime.tasks import TaskSet
 log = structlog.get_logger("farebox.app")
 
 RouteTable = dict[tuple[str, str], Callable[..., Awaitable[Reply]]]
-# Settlements on their way to Redis when the last request has ended, and before that what is still being counted.
-_SETTLE_DRAIN_S = 10.0
-COUNT_DRAIN_S = 6.0
 
 
 @dataclass(slots=True)
@@ -53,13 +52,22 @@ class GatewayParts:
     strikes: Strikes
     recorder: Recorder
     routes: RoutesInUse
+    spool: Spool
     questions: Questions = field(default_factory=Questions)
     drains: Drains = field(default_factory=Drains)
     tasks: TaskSet = field(default_factory=TaskSet)
 
+    def follow(self, config: Config) -> None:
+        """What of it is a number or a list, from now on as `config` says."""
+        self.limits.max_backlog_events = config.holds.max_unposted_events
+        self.strikes.per_minute = config.listen.max_wrong_keys_per_minute
+        self.recorder.slow_ms = _slow_ms(config)
+        self.recorder.trusted_proxies = config.listen.trusted_proxies
+
 
 async def open_gateway(stack: AsyncExitStack, config: Config, backends: Backends) -> GatewayParts:
     """Each part is closed in the reverse order."""
+    tracing = await stack.enter_async_context(open_tracing(config.traces))
     spool = await _open_spool(config.spool)
     stack.push_async_callback(spool.close)
     limits = Limits(
@@ -77,9 +85,11 @@ async def open_gateway(stack: AsyncExitStack, config: Config, backends: Backends
     stack.push_async_callback(verifier.close)
     counter = _token_counter(config)
     stack.push_async_callback(counter.close)
-    recorder = Recorder(limits, Counting(counter))
-    stack.push_async_callback(recorder.tasks.drain, COUNT_DRAIN_S)
-    parts = GatewayParts(limits, verifier, Strikes(config.listen.max_wrong_keys_per_minute), recorder, routes)
+    trusted, slow_ms = config.listen.trusted_proxies, _slow_ms(config)
+    recorder = Recorder(limits, Counting(counter), slow_ms, trusted, tracing)
+    stack.push_async_callback(recorder.tasks.drain, COUNT_S)
+    strikes = Strikes(config.listen.max_wrong_keys_per_minute)
+    parts = GatewayParts(limits, verifier, strikes, recorder, routes, spool)
     stack.push_async_callback(parts.tasks.cancel)
     return parts
 
@@ -101,11 +111,6 @@ def gateway_table(
     return route_table(gateway, ModelList(callers, prices, routes), lookup)
 
 
-def routes_of(config: Config) -> Routes:
-    """The way to each upstream; raises ValueError or OSError where one cannot be made."""
-    return Routes([_route(upstream) for upstream in config.upstreams])
-
-
 def route_table(gateway: Gateway, models: ModelList, lookup: UsageLookup) -> RouteTable:
     table: RouteTable = {("POST", each.name): partial(gateway.serve, each) for each in endpoints.OLLAMA}
     for base in ("/v1", "/api/v1"):
@@ -115,6 +120,10 @@ def route_table(gateway: Gateway, models: ModelList, lookup: UsageLookup) -> Rou
         table["GET", f"{base}/models/{{id}}"] = models.one
         table["GET", f"{base}/usage/{{request_id}}"] = lookup.show
     return table
+
+
+def _slow_ms(config: Config) -> int:
+    return int(config.log.slow_s * 1000)
 
 
 def _token_counter(config: Config) -> TokenCounter:
@@ -135,17 +144,6 @@ def _verifier(config: Config, backends: Backends) -> KeyVerifier:
     )
 
 
-def _route(upstream: Upstream) -> Route:
-    limits = PoolLimits(
-        connect_s=upstream.connect_timeout_s,
-        first_byte_s=upstream.first_byte_timeout_s,
-        idle_s=upstream.idle_timeout_s,
-        keep_alive_s=upstream.keep_alive_s,
-        max_connections=upstream.max_connections,
-    )
-    return Route(upstream, UpstreamPool(parse_origin(upstream.url), limits))
-
-
 async def _open_spool(settings: SpoolFolder) -> Spool:
     try:
         return await Spool.open(settings.dir, max_bytes=settings.max_bytes)
@@ -155,6 +153,6 @@ async def _open_spool(settings: SpoolFolder) -> Spool:
 
 
 async def _drain(limits: Limits) -> None:
-    left = await limits.drain(_SETTLE_DRAIN_S)
+    left = await limits.drain(SETTLE_S)
     if left:
         log.error("settlements_lost", count=left)

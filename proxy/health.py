@@ -25,8 +25,8 @@ class Health:
     prices: PriceBook
     drain: Drain
 
-    async def live(self, _request: Request) -> Response:
-        return _answer(200, {"status": "ok", "version": farebox_version()})
+    async def live(self, request: Request) -> Response:
+        return await live(request)
 
     async def ready(self, _request: Request) -> Response:
         missing = []
@@ -44,6 +44,10 @@ class Health:
                 return bool(await self.redis.ping())
         except (RedisError, OSError, TimeoutError):
             return False
+
+
+async def live(_request: Request) -> Response:
+    return _answer(200, {"status": "ok", "version": farebox_version()})
 
 
 def _answer(status: int, body: dict[str, object]) -> Response:

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from accounts.key_format import matches_hash
 from ledger.postgres import KeyRow
@@ -29,6 +30,11 @@ class KeyChecks:
     def __init__(self) -> None:
         self._waiting: Counter[str] = Counter()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="bcrypt", initializer=_step_back)
+
+    @property
+    def waiting(self) -> int:
+        """How many are being checked, or wait for that."""
+        return self._waiting.total()
 
     def must_have_room(self, prefix: str) -> None:
         """Raises Overloaded where too many wait already, in all or with this prefix."""
@@ -55,6 +61,7 @@ class KeyChecks:
 
 
 def _step_back() -> None:
-    """Only on Linux does a thread have a rank of its own."""
+    """Only on Linux does a thread have a rank of its own; a sandbox may forbid to change it."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        with suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

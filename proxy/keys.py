@@ -92,6 +92,10 @@ class KeyVerifier:
         self._known.put(name, identity)
         return identity
 
+    def waiting(self) -> dict[str, int]:
+        """Keys that wait to be looked up, and to be checked."""
+        return {"key_rows": len(self._prefixes), "key_checks": self._checks.waiting}
+
     async def close(self) -> None:
         await self._tasks.cancel()
         self._checks.close()

@@ -4,11 +4,14 @@ Both are closed together: while one waited for what runs, the other would go on 
 """
 
 import asyncio
+from asyncio import sleep
 from contextlib import AsyncExitStack
 
 import structlog
 
+from proxy import meters
 from proxy.drain import Drain, InFlight
+from proxy.gauges import Look
 from proxy.http.routes import Table
 from proxy.http.server import HttpServer
 from proxy.starting import StartError
@@ -21,14 +24,23 @@ _BACKLOG = 1024
 
 
 async def listen(
-    stack: AsyncExitStack, settings: Listen, table: Table, admin_table: Table, drain: Drain, *, reuse_port: bool
+    stack: AsyncExitStack,
+    settings: Listen,
+    table: Table,
+    admin_table: Table,
+    drain: Drain,
+    *,
+    reuse_port: bool,
+    looks: list[Look] | None = None,
 ) -> "Listeners":
     """At the public address, and for administrators where `settings.admin` says. `stack` drains and closes.
 
-    Raises StartError.
+    `looks` gets what counts the connections (see runtime.metrics.book). Raises StartError.
     """
     listeners = Listeners(settings, drain, reuse_port)
     stack.push_async_callback(listeners.close)
+    if looks is not None:
+        looks.append(listeners.count_connections)
     if settings.admin is not None:
         where = settings.admin.host, settings.admin.port
         address = await listeners.open("listen.admin", *where, admin_table, is_public=False)
@@ -69,8 +81,21 @@ class Listeners:
         found_host, found_port = listening.sockets[0].getsockname()[:2]
         return f"http://{f'[{found_host}]' if ':' in str(found_host) else found_host}:{found_port}"
 
+    def count_connections(self) -> None:
+        meters.CONNECTIONS.put(sum(len(http) for http, _ in self._servers))
+
     async def close(self) -> None:
-        """First nobody new is let in, anywhere; then what runs is waited for."""
+        """First whoever sends requests here is given time to stop; then nobody new is let in, anywhere; then what
+        runs is waited for.
+        """
+        if self._drain.is_draining:  # else the start failed, and nobody was sent here yet
+            await self._turn_away()
         for _, listening in self._servers:
             listening.close()
         await asyncio.gather(*(http.shutdown(self._settings.shutdown_timeout_s) for http, _ in self._servers))
+
+    async def _turn_away(self) -> None:
+        """`/readyz` says by now that we leave, and so does each answer; but all are answered."""
+        for http, _ in self._servers:
+            http.keep_nobody()
+        await sleep(self._settings.shutdown_delay_s)

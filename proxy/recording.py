@@ -5,21 +5,30 @@ stays until it is done, and the client does not wait for it any longer than for 
 """
 
 import asyncio
-import logging
 from dataclasses import dataclass, field
+from uuid import UUID
 
 import structlog
 
 from ledger.entries import UsageEntry
 from metering.admission import Limits
+from metering.endpoints import Endpoint
 from metering.outcome import Report, report, resolve
 from metering.settlements import Settlement
 from metering.tap import Tap
 from metering.usage import Usage
+from proxy import meters, request_log, span_attributes
 from proxy.counting import Counting
+from proxy.failures import Failure
+from proxy.http import headers
+from proxy.http.client_address import client_address
+from proxy.pace import Pace
 from proxy.remote_counting import counter_of
 from proxy.settlement import Admitted, Ending, charged_entry, free_entry
+from proxy.tracing import Tracing, end_span
+from runtime.addresses import Network
 from runtime.coalesce import Overloaded
+from runtime.http.request import Request
 from runtime.tasks import TaskSet, wait_until
 
 log = structlog.get_logger("farebox.gateway")
@@ -42,18 +51,39 @@ class Recording:
             await wait_until(self._settled, deadline_s)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Recorder:
-    """`tasks` holds what is still being counted: drain it before the limits."""
+    """`tasks` holds what is still being counted: drain it before the limits. `slow_ms`: see request_log."""
 
     limits: Limits
     counting: Counting
+    slow_ms: int = 60_000
+    trusted_proxies: tuple[Network, ...] = ()
+    tracing: Tracing | None = None
     tasks: TaskSet = field(default_factory=TaskSet)
 
-    def free(self, admitted: Admitted, ending: Ending, duration_ms: int) -> Recording:
+    def begin(self, request: Request) -> Pace:
+        """A request has come."""
+        pace = Pace()
+        if self.tracing is not None:
+            pace.span = self.tracing.begin(request.raw_headers)
+        return pace
+
+    def refused(self, request: Request, request_id: UUID, endpoint: Endpoint, failure: Failure, pace: Pace) -> None:
+        """A request that was not let in: nothing is owed, and it is told of all the same."""
+        pace.close()
+        meters.refused(failure.code, failure.reason)
+        address = client_address(request.remote, request.raw_headers, self.trusted_proxies)
+        client_id = headers.client_request_id(request.headers)
+        if pace.span is not None:
+            told = span_attributes.of_refused(str(request_id), endpoint, failure, pace)
+            end_span(pace.span, span_attributes.span_name(endpoint.name, pace.model), told, failure.status)
+        request_log.refused(request_id, endpoint, failure, pace, address, client_id)
+
+    def free(self, admitted: Admitted, ending: Ending, pace: Pace) -> Recording:
         """Nothing was used: the hold goes, and the request is on record."""
         recording = Recording()
-        self._settle(recording, free_entry(admitted, ending, duration_ms))
+        self._settle(recording, admitted, ending, free_entry(admitted, ending, pace.duration_ms), pace)
         return recording
 
     def charge(
@@ -61,7 +91,7 @@ class Recorder:
         admitted: Admitted,
         ending: Ending,
         tap: Tap,
-        duration_ms: int,
+        pace: Pace,
         *,
         trusts_running: bool = True,
     ) -> Recording:
@@ -70,9 +100,10 @@ class Recorder:
         found = report(tap, is_complete=ending.is_complete, trusts_running=trusts_running)
         if found.is_enough(admitted.asked.ask):
             usage, source = resolve(admitted.asked.ask, found, None)
-            self._settle(recording, charged_entry(admitted, ending, usage, source, duration_ms))
+            entry = charged_entry(admitted, ending, usage, source, pace.duration_ms)
+            self._settle(recording, admitted, ending, entry, pace)
         else:
-            work = self._count(recording, admitted, ending, tap, found, duration_ms)
+            work = self._count(recording, admitted, ending, tap, found, pace)
             recording._counting = self.tasks.spawn(work, name="count")
         return recording
 
@@ -83,8 +114,9 @@ class Recorder:
         ending: Ending,
         tap: Tap,
         found: Report,
-        duration_ms: int,
+        pace: Pace,
     ) -> None:
+        duration_ms = pace.duration_ms
         asked, said, unread = admitted.asked, tap.texts(), getattr(tap, "text_bytes", 0)
         nothing_said = not said.pieces and not said.dropped_bytes and not unread
         is_ours_to_pay = tap.has_error or not (ending.is_complete or ending.is_clients_doing)
@@ -95,9 +127,9 @@ class Recorder:
             counted = await self.counting.count(asked.ask, asked.fields, said, unread, remote)
             usage, source = resolve(asked.ask, found, counted)
             entry = charged_entry(admitted, ending, usage, source, duration_ms)
-        self._settle(recording, entry)
+        self._settle(recording, admitted, ending, entry, pace)
 
-    def _settle(self, recording: Recording, entry: UsageEntry) -> None:
+    def _settle(self, recording: Recording, admitted: Admitted, ending: Ending, entry: UsageEntry, pace: Pace) -> None:
         recording.entry = entry
         settlement = Settlement(
             entry.request_id,
@@ -111,23 +143,8 @@ class Recorder:
             recording._settled = self.limits.settle(settlement)
         except Overloaded:
             log.error("settlement_lost", request_id=str(entry.request_id), cost_nanos=entry.cost_nanos)
-        _log_request(entry)
-
-
-def _log_request(entry: UsageEntry) -> None:
-    if not log.is_enabled_for(logging.INFO):
-        return
-    log.info(
-        "request",
-        request_id=str(entry.request_id),
-        key_id=str(entry.api_key_id),
-        model=entry.model,
-        endpoint=entry.endpoint,
-        status=entry.status_code,
-        end_reason=entry.end_reason,
-        usage_source=entry.usage_source,
-        input_tokens=entry.all_input_tokens,
-        output_tokens=entry.all_output_tokens,
-        cost_nanos=entry.cost_nanos,
-        duration_ms=entry.response_time_ms,
-    )
+        meters.ended(entry, admitted.price.model, admitted.route.settings.name, pace)
+        if pace.span is not None:
+            told = span_attributes.of_ended(admitted, ending, entry, pace)
+            end_span(pace.span, span_attributes.span_name(entry.endpoint, entry.model), told, entry.status_code)
+        request_log.ended(admitted, ending, entry, pace, self.slow_ms)

@@ -26,6 +26,12 @@ _ABOUT_OUR_CREDENTIAL = frozenset((401, 407))
 
 def of_decision(decision: Decision, hold_nanos: int, tokens: int = 0) -> Failure:
     """Admission said no: why, for a request that holds so much and may use so many tokens."""
+    failure = _of_decision(decision, hold_nanos, tokens)
+    failure.reason = decision.outcome.name.lower()  # several have the same code
+    return failure
+
+
+def _of_decision(decision: Decision, hold_nanos: int, tokens: int) -> Failure:
     match decision.outcome:
         case Outcome.KEY_FROZEN:
             return key_frozen()
@@ -140,6 +146,12 @@ def of_upstream(error: UpstreamError) -> Failure:
     if isinstance(error, UpstreamBusy):
         return Failure("overloaded", "The upstream is at its limit.", headers=retry_after(_UPSTREAM_RETRY_MS))
     return Failure("upstream_error", "The upstream failed.")
+
+
+def nobody_to_ask(retry_after_ms: int) -> Failure:
+    """Every upstream of the model is known to be away, and is left alone for a while."""
+    wait_ms = retry_after_ms or _UPSTREAM_RETRY_MS
+    return Failure("upstream_error", "No upstream is available.", headers=retry_after(wait_ms))
 
 
 def passes_on(status: int) -> bool:

@@ -14,6 +14,7 @@ from metering.framing import Framing, framing_of
 from metering.tap import AnswerTap, Tap
 from proxy.upstream.connection import ResponseHandle
 from proxy.upstream.errors import UpstreamError, UpstreamProtocolError
+from runtime.clock import monotonic_ns
 from runtime.http.stream import AnswerStream
 
 # Answers up to this size are complete before they are begun, and can carry their cost in a header.
@@ -25,7 +26,7 @@ MakeTap = Callable[[bytes, Framing | None], Tap]
 
 
 class Signal(Enum):
-    BEGIN = auto()  # a good answer that is to flow: a stream's headers, or a body beyond COLLECT_BYTES
+    BEGIN = auto()  # a good answer that is to flow: a stream's headers or first byte, or a body beyond COLLECT_BYTES
     CONGESTED = auto()  # the client is slow; the upstream has been paused
     END = auto()
     FAILED = auto()  # see `error`
@@ -35,8 +36,11 @@ class Signal(Enum):
 class Relay:
     """The sink of one response. Callbacks come from the upstream connection; `next_signal` is the handler's side."""
 
-    def __init__(self, make_tap: MakeTap) -> None:
+    def __init__(self, make_tap: MakeTap, *, begins_late: bool = False) -> None:
+        """`begins_late`: with the first byte, not with the headers; until then another upstream can take over."""
         self._make_tap = make_tap
+        self._begins_late = begins_late
+        self._begins_with_body = False
         self._client: AnswerStream | None = None
         self._collected: list[bytes] = []
         self._collected_bytes = 0
@@ -49,6 +53,7 @@ class Relay:
         self._look: Callable[[], None] = _look_at_nothing
         self.look_at_bytes = _NEVER
         self.passed_bytes = 0
+        self.first_ns = 0  # when the first of the body came, by the monotonic clock
         self.has_begun = False
         self.upstream: ResponseHandle | None = None
         self.status = 0
@@ -68,9 +73,13 @@ class Relay:
         self.framing = framing_of(content_type)
         self.tap = self._make_tap(content_type, self.framing)
         if self.is_stream or _is_sound_as_it_comes(content_type, headers):
-            self._ask_to_begin()
+            self._begins_with_body = self._begins_late
+            if not self._begins_late:
+                self._ask_to_begin()
 
     def on_body(self, data: bytes) -> None:
+        if not self.passed_bytes:
+            self.first_ns = monotonic_ns()
         out = self.tap.feed(data)
         self.passed_bytes += len(data)
         client = self._client
@@ -184,6 +193,8 @@ class Relay:
     def _collect(self, data: bytes) -> None:
         self._collected.append(data)
         self._collected_bytes += len(data)
+        if self._begins_with_body and data:
+            self._ask_to_begin()
         if self._collected_bytes <= COLLECT_BYTES:
             return
         if self.is_good:
@@ -221,3 +232,11 @@ def _look_at_nothing() -> None:
 def _is_sound_as_it_comes(content_type: bytes, headers: list[tuple[bytes, bytes]]) -> bool:
     """Speech of unknown length is being made while it is sent, and listened to."""
     return content_type.startswith(b"audio/") and all(name != b"content-length" for name, _ in headers)
+
+
+def _no_tap(_: bytes, __: Framing | None) -> Tap:
+    raise AssertionError("nothing was sent, so nothing answers")
+
+
+# Of all calls that have not asked an upstream yet. It has none, and nothing changes it.
+NOTHING_SENT = Relay(_no_tap)

@@ -28,7 +28,7 @@ class UpstreamCounter:
 
     async def count_prompt(self, model: str, fields: Mapping[str, Any]) -> int | None:
         """A chat as the server renders it, where it can say; else its texts and frames."""
-        question = remote.about_messages(self._way, fields)
+        question = remote.about_messages(self._way, {**fields, "model": self._route.name_of(model)})
         found = None if question is None else await self._count_chat(question, fields)
         if found is not None:
             return found
@@ -37,7 +37,7 @@ class UpstreamCounter:
 
     async def count_texts(self, model: str, texts: Sequence[str]) -> int | None:
         joined = remote.joined(texts)
-        return await self._ask(remote.about_text(self._way, model, joined)) if joined else 0
+        return await self._ask(remote.about_text(self._way, self._route.name_of(model), joined)) if joined else 0
 
     async def _count_chat(self, question: Question, fields: Mapping[str, Any]) -> int | None:
         if not question.is_template:
@@ -53,9 +53,7 @@ class UpstreamCounter:
         return None if answer is None else remote.read(answer)
 
     async def _post(self, question: Question) -> bytes | None:
-        headers = [(b"content-type", b"application/json"), (b"accept-encoding", b"identity")]
-        if (credential := self._route.credential) is not None:
-            headers.append((b"authorization", b"Bearer " + credential.encode()))
+        headers = [(b"content-type", b"application/json"), *self._route.own_headers]
         sink = _Collector()
         request = UpstreamRequest("POST", question.path, headers, question.body, is_rooted=True)
         try:

@@ -15,7 +15,8 @@ from metering.tap import StreamTap, Tap
 from metering.usage import Usage
 from proxy.asking import Asked
 from proxy.keys import Identity
-from proxy.routing import Route
+from proxy.routing import Fleet, Route
+from proxy.upstream.attempts import Attempts
 
 CLIENT_LEFT = "client_left"
 # Nothing more could be held for a stream, and what was held is used up.
@@ -32,20 +33,30 @@ class Admitted(Struct, frozen=True):
     identity: Identity
     asked: Asked
     endpoint: str
-    route: Route
+    fleet: Fleet
+    attempts: Attempts[Route]
     price: Price
     client_request_id: str | None
     plan: HoldPlan
     held_nanos: int
     lowered_limit: int | None
 
+    @property
+    def route(self) -> Route:
+        """The upstream that has the request, or had it last."""
+        return self.attempts.current
+
 
 class Ending(Struct, frozen=True):
-    """Why a call ended and the status that its client saw; `message` where there was a fault."""
+    """Why a call ended and the status that its client saw; `message` where there was a fault.
+
+    `fault` is the kind of it, for the log: of which words the client hears nothing.
+    """
 
     reason: str
     status: int
     message: str | None = None
+    fault: str | None = None
 
     @property
     def is_clients_doing(self) -> bool:
@@ -101,6 +112,8 @@ def _entry(
     admitted: Admitted, ending: Ending, usage: Usage, source: UsageSource, cost: int, duration_ms: int
 ) -> UsageEntry:
     metadata: dict[str, Any] = {"stream": admitted.asked.ask.is_stream, "upstream": admitted.route.settings.name}
+    if before := admitted.attempts.before:
+        metadata["failed_over"] = [route.settings.name for route in before]
     if admitted.client_request_id is not None:
         metadata["client_request_id"] = admitted.client_request_id
     return UsageEntry(

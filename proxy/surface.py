@@ -11,17 +11,22 @@ from dataclasses import dataclass
 from proxy.account_api import AccountTables, open_account_api
 from proxy.backends import Backends
 from proxy.drain import Drain, Generation
-from proxy.gateway_api import COUNT_DRAIN_S, GatewayParts, RouteTable, gateway_table, routes_of
+from proxy.gateway_api import GatewayParts, RouteTable, gateway_table
+from proxy.http.routes import Table
 from proxy.listeners import Listeners, listen
+from proxy.metrics_api import with_metrics
+from proxy.metrics_page import MetricsPage
 from proxy.prices import PriceBook
 from proxy.routing import Routes
 from proxy.starting import StartError
+from proxy.stopping import COUNT_S
 from runtime.config import ConfigError
 from runtime.logs import set_level
 from runtime.settings import Config
 from runtime.tasks import TaskSet
 
-# What a serving process cannot take up; everything else it can.
+# What a serving process cannot take up; everything else it can. How long it may take to stop is known to whoever
+# started it: they kill it after that.
 FIXED = (
     "database",
     "redis",
@@ -32,7 +37,13 @@ FIXED = (
     "listen.host",
     "listen.port",
     "listen.admin",
+    "listen.shutdown_delay_s",
+    "listen.shutdown_timeout_s",
+    "metrics",
+    "traces",
 )
+# What the ledger process is told by the same file.
+IGNORED = ("metrics.ledger", "retention")
 
 
 _OF_ACCOUNTS = ("keys", "identity", "stripe", "notices")
@@ -46,6 +57,7 @@ class Base:
     prices: PriceBook
     drain: Drain
     parts: GatewayParts
+    metrics: MetricsPage
     health: RouteTable
 
 
@@ -76,7 +88,8 @@ class Surface:
         surface = cls(base, made)
         stack.push_async_callback(surface._close)
         tables = _tables(base, made, base.drain)
-        surface._listeners = await listen(stack, config.listen, *tables, base.drain, reuse_port=reuse_port)
+        looks = base.metrics.book.looks
+        surface._listeners = await listen(stack, config.listen, *tables, base.drain, reuse_port=reuse_port, looks=looks)
         return surface
 
     @property
@@ -91,10 +104,11 @@ class Surface:
             raise ConfigError([str(error)]) from error
         generation = self._base.drain.generation()
         self._listeners.exchange(config.listen, *_tables(self._base, made, generation), generation)
-        self._base.parts.limits.max_backlog_events = config.holds.max_unposted_events
-        self._base.parts.strikes.per_minute = config.listen.max_wrong_keys_per_minute
-        set_level(config.log.level)
+        self._base.parts.follow(config)
+        self._base.metrics.max_events = config.holds.max_unposted_events
         before, self._made = self._made, made
+        if config.log.level != before.config.log.level:  # else what it was told by a signal stays
+            set_level(config.log.level)
         if made.accounts_stack is not before.accounts_stack:
             self._accounts.append(made.accounts_stack)
         self._retiring.spawn(self._retire(before, made, generation), name="retire-configuration")
@@ -102,7 +116,7 @@ class Surface:
     async def _retire(self, old: _Made, new: _Made, generation: Generation) -> None:
         """Requests that ended may still be counted by their server's tokenizer, for as long as that may take."""
         await self._base.drain.idle_before(generation)
-        await asyncio.sleep(COUNT_DRAIN_S)
+        await asyncio.sleep(COUNT_S)
         if old.routes is not new.routes:
             await self._base.parts.routes.retire(old.routes)
         if old.accounts_stack is not new.accounts_stack:
@@ -117,7 +131,8 @@ class Surface:
 
 async def _make(base: Base, config: Config, old: _Made | None) -> _Made:
     """With what of `old` is the same still. Raises StartError; what was begun is closed then."""
-    routes = old.routes if old is not None and old.config.upstreams == config.upstreams else _open_routes(base, config)
+    is_same = old is not None and old.config.upstreams == config.upstreams and old.config.models == config.models
+    routes = old.routes if is_same and old is not None else await base.parts.routes.open(config)
     try:
         if old is not None and _same_accounts(old.config, config):
             return _Made(config, routes, old.accounts, old.accounts_stack)
@@ -130,21 +145,13 @@ async def _make(base: Base, config: Config, old: _Made | None) -> _Made:
         raise
 
 
-def _open_routes(base: Base, config: Config) -> Routes:
-    try:
-        routes = routes_of(config)
-    except (OSError, ValueError) as error:
-        raise StartError(f"upstreams: {error}") from error
-    base.parts.routes.add(routes)
-    return routes
-
-
 def _same_accounts(old: Config, new: Config) -> bool:
     is_same_port = old.listen.admin_on_public_port == new.listen.admin_on_public_port
     return is_same_port and all(getattr(old, name) == getattr(new, name) for name in _OF_ACCOUNTS)
 
 
-def _tables(base: Base, made: _Made, drain: Drain | Generation) -> tuple[RouteTable, RouteTable]:
+def _tables(base: Base, made: _Made, drain: Drain | Generation) -> tuple[Table, Table]:
     """The public port's, and that of the port for administrators."""
     gateway = gateway_table(base.parts, made.config, made.routes, base.backends, base.prices, drain)
-    return base.health | gateway | made.accounts.public, base.health | made.accounts.admin
+    public, admin = base.health | gateway | made.accounts.public, base.health | made.accounts.admin
+    return with_metrics(base.metrics, made.config.listen, public, admin)

@@ -7,8 +7,9 @@ mail_address  what we take for one
 clock, ids  time and request ids, passed in as arguments so that tests can choose them
 addresses   IP addresses and networks, as they are meant
 exposition  a page of Prometheus metrics -> its samples
+metrics/    what a process counts, cheaply, and the page that says so
 tasks       every background task has a name and an owner
-garbage     what is imported is not looked through for garbage
+garbage     what is imported, and what stays, is not looked through for garbage
 version     which Farebox this is
 listener    hears what Postgres announces, over a connection of its own
 coalesce    many callers, one call: joins what is asked within one tick of the loop
@@ -21,6 +22,7 @@ places      so many at once and no more, and of one owner fewer
 records, segments, spool  what must not be lost and cannot be delivered now: kept on disk, in order
 logs        structured lines from an allow-list of fields
 processes   child processes that die with their parent
+service_manager  tells systemd how far this process is
 http/       HTTP/1.1 as a server speaks it
 embedded/   a private Postgres and Valkey, started from wheels
 simulator/  an LLM server that can be told how to behave

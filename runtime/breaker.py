@@ -22,6 +22,11 @@ class Breaker:
     def is_open(self) -> bool:
         return self._failures >= self.failures_to_open
 
+    @property
+    def has_failures(self) -> bool:
+        """Has anything failed since the last success?"""
+        return self._failures > 0
+
     def allows(self, now_ms: int) -> bool:
         """May this caller go ahead? While open, one caller per `open_ms` may."""
         if not self.is_open:

@@ -7,18 +7,16 @@ partition, and a unique index inside the partition is unique over the whole tabl
 import os
 from uuid import UUID
 
-_VERSION_7 = 0x7 << 76
-_VARIANT_RFC = 0b10 << 62
-_RANDOM_HIGH_BITS = 12
-_RANDOM_LOW_BITS = 62
+_VERSION_AND_VARIANT = 0x7 << 76 | 0b10 << 62
+# 12 bits after the version and 62 after the variant
+_RANDOM = ((1 << 12) - 1) << 64 | (1 << 62) - 1
+_TIME = (1 << 48) - 1
 
 
 def new_request_id(now_ms: int, random: bytes | None = None) -> UUID:
     """A version 7 UUID for the wall-clock time `now_ms` (milliseconds since 1970)."""
     entropy = int.from_bytes(random or os.urandom(10))
-    high = (entropy >> _RANDOM_LOW_BITS) & ((1 << _RANDOM_HIGH_BITS) - 1)
-    low = entropy & ((1 << _RANDOM_LOW_BITS) - 1)
-    return UUID(int=(now_ms & (1 << 48) - 1) << 80 | _VERSION_7 | high << 64 | _VARIANT_RFC | low)
+    return UUID(int=(now_ms & _TIME) << 80 | _VERSION_AND_VARIANT | entropy & _RANDOM)
 
 
 def time_of_ms(request_id: UUID) -> int:

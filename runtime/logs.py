@@ -1,5 +1,7 @@
 """Structured logs: one JSON object a line, made of fields from an allow-list and nothing else.
 
+Its level can be changed while the process runs. How often warnings and errors are logged is counted, by event.
+
 A field that is not listed here is dropped before it is written: a key, a token or a prompt cannot reach a log by
 being passed to one. What a library logs through `logging` is reduced to its logger, level and message template.
 """
@@ -11,6 +13,8 @@ from typing import Any, TextIO
 
 import orjson
 import structlog
+
+from runtime.metrics.common import LOG_LINES
 
 ALLOWED_FIELDS = frozenset(
     (
@@ -38,6 +42,10 @@ ALLOWED_FIELDS = frozenset(
         "hold_nanos",
         "charge_nanos",
         "duration_ms",
+        "added_ms",
+        "uploading_ms",
+        "first_byte_ms",
+        "slow",
         "streamed",
         # the machinery
         "address",
@@ -53,7 +61,9 @@ ALLOWED_FIELDS = frozenset(
         "exit_code",
         "host",
         "left",
+        "log_level",
         "migration",
+        "month",
         "offsets",
         "origin",
         "path",
@@ -79,26 +89,20 @@ ALLOWED_FIELDS = frozenset(
 )
 
 
-_LEVELS = logging.getLevelNamesMapping()
-# Of this process. Asked at each line: loggers are made once and kept, and could not be told of a change.
-_least = logging.INFO
+def _only_allowed(_logger: Any, _method: str, fields: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """Without those that have no value."""
+    return {name: value for name, value in fields.items() if name in ALLOWED_FIELDS and value is not None}
 
 
-def set_level(level: str) -> None:
-    """What is less than this is not written, from now on."""
-    global _least
-    _least = _LEVELS[level.upper()]
-    logging.getLogger().setLevel(max(logging.WARNING, _least))
-
-
-def _loud_enough(_logger: Any, method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    if _LEVELS["ERROR" if method == "exception" else method.upper()] < _least:
-        raise structlog.DropEvent
+def _counted(_logger: Any, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Events are named in the source, so there are only so many."""
+    level = fields["level"]
+    if level in _COUNTED_LEVELS:
+        LOG_LINES.add((level, fields["event"]))
     return fields
 
 
-def _only_allowed(_logger: Any, _method: str, fields: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    return {name: value for name, value in fields.items() if name in ALLOWED_FIELDS}
+_COUNTED_LEVELS = frozenset(("warning", "error", "critical"))
 
 
 def _error_by_type(_logger: Any, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -133,20 +137,46 @@ def configure(level: str, stream: TextIO = sys.stderr) -> None:
     """Set up logging for this process; call once, first. `set_level` changes the level later."""
     structlog.configure(
         processors=[
-            _loud_enough,
             structlog.processors.add_log_level,
+            _counted,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _error_by_type,
             _only_allowed,
             structlog.processors.JSONRenderer(serializer=_dump),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        wrapper_class=_Logger,
+        # One write a line, its end with it: several workers write to the same place.
+        logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
-    handler = _ThroughStructlog()
-    logging.basicConfig(handlers=[handler])
+    logging.basicConfig(handlers=[_ThroughStructlog()])
     set_level(level)
+
+
+def set_level(level: str) -> None:
+    """From now on, for all loggers of this process."""
+    global _level
+    number = logging.getLevelNamesMapping()[level.upper()]
+    for name, method in vars(structlog.make_filtering_bound_logger(number)).items():
+        if not name.startswith("__"):
+            setattr(_Logger, name, method)
+    logging.getLogger().setLevel(max(logging.WARNING, number))
+    _level = level
+
+
+def turn(steps: int) -> None:
+    """More is said, or less where `steps` is negative: one of LEVELS after the other."""
+    place = LEVELS.index(_level) + steps
+    set_level(LEVELS[min(max(place, 0), len(LEVELS) - 1)])
+    structlog.get_logger("farebox.logs").warning("log_level_changed", log_level=_level)
+
+
+LEVELS = ("error", "warning", "info", "debug")
+_level = "info"
+
+
+class _Logger(structlog.BoundLoggerBase):
+    """Its methods are those of structlog's logger of the level that is set: what is below it costs an empty call."""
 
 
 class _ThroughStructlog(logging.Handler):

@@ -5,6 +5,9 @@ from typing import TypeAlias
 
 import asyncpg
 
+from runtime.metrics.common import POSTGRES_CONNECTIONS, POSTGRES_FAILURES, POSTGRES_QUERIES
+from runtime.metrics.series import MICROSECONDS
+
 # As texts: asyncpg's classes take a type argument in their stubs only.
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
@@ -55,11 +58,29 @@ async def create_pool(
         timeout=CONNECT_TIMEOUT_S,
         command_timeout=command_timeout_s,
         max_inactive_connection_lifetime=IDLE_CONNECTION_LIFETIME_S,
+        init=_measure,
         server_settings={
             "application_name": application_name,
             "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_MS),
         },
     )
+
+
+async def _measure(connection: Connection) -> None:
+    connection.add_query_logger(_note_query)
+
+
+def _note_query(query: "asyncpg.connection.LoggedQuery") -> None:
+    POSTGRES_QUERIES.observe((), int(query.elapsed * MICROSECONDS))
+    if query.exception is not None:
+        POSTGRES_FAILURES.add(())
+
+
+def pool_look(pool: Pool) -> None:
+    """Puts what the pool has open."""
+    idle = pool.get_idle_size()
+    POSTGRES_CONNECTIONS.put(idle, ("idle",))
+    POSTGRES_CONNECTIONS.put(pool.get_size() - idle, ("busy",))
 
 
 async def close_pool(pool: Pool) -> None:

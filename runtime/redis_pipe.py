@@ -9,6 +9,7 @@ the next call opens another.
 """
 
 import asyncio
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol, cast
@@ -19,6 +20,8 @@ from redis.exceptions import ConnectionError as RedisGone
 from redis.exceptions import InvalidResponse
 from redis.exceptions import TimeoutError as RedisSlow
 
+from runtime.metrics.common import REDIS_CALLS, REDIS_FAILURES
+from runtime.metrics.series import MICROSECONDS
 from runtime.tasks import TaskSet
 
 # Those who call collect what many ask for: a few calls wait at a time. So many are a fault, or a Redis that is stuck.
@@ -127,6 +130,7 @@ class _Line(asyncio.Protocol):
             self._timer.cancel()
         if self._transport is not None:
             self._transport.abort()
+        REDIS_FAILURES.add((), len(self._waiting))
         while self._waiting:
             future, _ = self._waiting.popleft()
             if not future.done():  # its caller may have left
@@ -165,13 +169,22 @@ class _Line(asyncio.Protocol):
     def _answered(self, answer: Any) -> None:
         if not self._waiting:
             raise InvalidResponse("an answer that nobody has asked for")
-        future, _ = self._waiting.popleft()
+        future, deadline_s = self._waiting.popleft()
+        self._note_time(deadline_s)
         if future.done():
             return
         if isinstance(answer, Exception):
             future.set_exception(answer)
         else:
             future.set_result(answer)
+
+    def _note_time(self, deadline_s: float) -> None:
+        """When it was sent follows from when its time would have been up."""
+        if self._timeout_s is not None:
+            took_us = int((self._loop.time() - deadline_s + self._timeout_s) * MICROSECONDS)
+            row = REDIS_CALLS.values[()]
+            row[bisect_left(REDIS_CALLS.bounds, took_us)] += 1
+            row[-1] += took_us
 
     def _look_at_the_clock(self) -> None:
         """One timer for all: the first in the row has waited longest."""

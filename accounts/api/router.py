@@ -14,7 +14,7 @@ from accounts.api.shapes import Answer
 from accounts.errors import AccountsError, NotAllowed, NotAuthenticated
 from accounts.identity import Caller
 from ledger.errors import InsufficientFunds, InvalidAmount, LedgerError, WalletNotFound
-from runtime.clock import wall_ms
+from runtime.clock import monotonic_ms, wall_ms
 from runtime.http.request import Reply, Request
 from runtime.http.response import Response
 from runtime.http.stream import AnswerStream
@@ -25,6 +25,7 @@ log = structlog.get_logger("farebox.api")
 
 Handler = Callable[[Request], Awaitable[Reply]]
 
+_OK = 200
 _AWAY: tuple[type[BaseException], ...] = (*UNAVAILABLE, RedisError)
 LEDGER_STATUS: Mapping[type[LedgerError], tuple[int, str]] = {
     InvalidAmount: (400, "invalid_amount"),
@@ -92,15 +93,33 @@ def table(routes: list[Route], verifier: Verifier) -> dict[tuple[str, str], Hand
 
 def _handler(route: Route, verifier: Verifier) -> Handler:
     async def handle(request: Request, path_value: str = "") -> Reply:
-        request_id = str(new_request_id(wall_ms()))
+        request_id, began_ms, caller = str(new_request_id(wall_ms())), monotonic_ms(), None
         try:
             caller = await _caller(request, route.access, verifier) if route.access in _BY_TOKEN else None
             result = await route.handle(Call(request, caller, path_value))
         except Exception as error:
-            return _failed(error, request_id)
-        return result if isinstance(result, (Response, AnswerStream)) else json_answer(200, result, request_id)
+            answer = _failed(error, request_id)
+        else:
+            is_made = isinstance(result, (Response, AnswerStream))
+            answer = result if is_made else json_answer(200, result, request_id)
+        _log_request(route, caller, answer, monotonic_ms() - began_ms)
+        return answer
 
     return handle
+
+
+def _log_request(route: Route, caller: Caller | None, answer: Reply, duration_ms: int) -> None:
+    """What was asked for is told as the route has it: a path may hold an id. Downloads have their id for themselves."""
+    whole = answer if isinstance(answer, Response) else None
+    log.info(
+        "account_request",
+        request_id=None if whole is None else dict(whole.headers).get("x-request-id"),
+        user_id=None if caller is None else str(caller.user_id),
+        endpoint=f"{route.method} {route.path}",
+        status=_OK if whole is None else whole.status,
+        streamed=whole is None or None,
+        duration_ms=duration_ms,
+    )
 
 
 async def _caller(request: Request, access: Access, verifier: Verifier) -> Caller:

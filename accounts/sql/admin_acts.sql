@@ -13,9 +13,11 @@ UPDATE ai_wallets SET is_frozen = $2 WHERE id = $1
 UPDATE ai_wallets SET overdraft = $2 WHERE id = $1
 
 -- name: refundable
--- Whether a request is this user's, what was debited for it, corrections included, and what of that was given back.
+-- Whether a request is this user's, what was debited for it, corrections included, and what of that was given back. Its
+-- debit tells too: the request itself may have been dropped by retention.
 SELECT
-    EXISTS (SELECT FROM ai_usage_logs WHERE id = $2 AND created_at = farebox_uuid7_time($2) AND user_id = $1) AS is_theirs,
+    EXISTS (SELECT FROM ai_usage_logs WHERE id = $2 AND created_at = farebox_uuid7_time($2) AND user_id = $1)
+        OR EXISTS (SELECT FROM ai_transactions WHERE request_id = $2 AND user_id = $1) AS is_theirs,
     coalesce((SELECT -sum(amount) FROM (
         SELECT amount FROM ai_transactions WHERE request_id = $2 AND user_id = $1
         UNION ALL

@@ -4,7 +4,7 @@ The same rate for everybody, found once a run.
 """
 
 from benchmarks.figure import DIRECT, Compared, Figure, Values, difference
-from benchmarks.stage import Contender, Stage
+from benchmarks.stage import CONNECTIONS, Contender, Stage
 
 
 def waiting(percentile: str, must: float, aim: float) -> Figure:
@@ -13,7 +13,6 @@ def waiting(percentile: str, must: float, aim: float) -> Figure:
 
 
 P50, P99 = waiting("p50", must=1.0, aim=0.3), waiting("p99", must=5.0, aim=1.5)
-CONNECTIONS = 128
 CAPACITY_S, QUICK_CAPACITY_S = 3, 1
 
 
@@ -21,12 +20,11 @@ async def measure(stage: Stage, at: Contender) -> Values:
     await stage.load(at, kind="unary", what="short", connections=CONNECTIONS, seconds=0.5)  # warm
     if not stage.half_rate:
         seconds = stage.size.pick(CAPACITY_S, QUICK_CAPACITY_S)
-        capacity = await stage.load(at, kind="unary", what="short", connections=64, seconds=seconds)
+        capacity = await stage.load(at, kind="unary", what="short", connections=CONNECTIONS, seconds=seconds)
         stage.half_rate = capacity["per_s"] / 2
         stage.note(f"first tokens: {stage.half_rate:,.0f} streams/s, half of what {at.name} managed")
-    found = await stage.load(
-        at, kind="first", connections=CONNECTIONS, rate=stage.half_rate, seconds=stage.size.seconds
-    )
+    asked = {"kind": "paced", "what": "short", "rate": stage.half_rate, "seconds": stage.size.seconds}
+    found = await stage.load(at, connections=CONNECTIONS, **asked)
     return {P50: {at.name: found["p50_ms"]}, P99: {at.name: found["p99_ms"]}}
 
 

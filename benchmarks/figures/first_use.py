@@ -1,10 +1,11 @@
 """Keys that are used for the first time, bcrypt and all, among other requests: how long do those others take?"""
 
 import asyncio
+from dataclasses import replace
 
 from benchmarks import stack
 from benchmarks.figure import FAREBOX, Alone, Figure, Values, difference
-from benchmarks.key_stage import key_load, new_keys, paced
+from benchmarks.key_stage import new_keys, paced
 from benchmarks.stage import Stage
 
 WITHOUT, AMONG = "without", "among first uses"
@@ -24,8 +25,8 @@ async def measure(stage: Stage) -> Values:
         keys = await new_keys(stage, running, FIRST_USES_PER_S * stage.size.seconds)
         await paced(stage, at)  # warm: code, connections, caches
         alone = await paced(stage, at)
-        asked = {"kind": "first", "connections": len(keys), "rate": FIRST_USES_PER_S, "keys": keys}
-        firsts = key_load(stage.where.upstream, at.url, "none", **asked)
+        asked = {"kind": "paced", "rate": FIRST_USES_PER_S, "seconds": stage.size.seconds}
+        firsts = stage.load_beside(replace(at, keys=keys), connections=len(keys), **asked)
         among, first = await asyncio.gather(paced(stage, at), firsts)
     return {TAKEN: {WITHOUT: alone["p99_ms"], AMONG: among["p99_ms"]}, FIRST: {FAREBOX: first["p50_ms"]}}
 

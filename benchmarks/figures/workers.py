@@ -10,20 +10,18 @@ from dataclasses import replace
 from benchmarks import stack
 from benchmarks.affinity import Plan
 from benchmarks.figure import Alone, Figure, Values, ratio
-from benchmarks.stage import Stage
+from benchmarks.stage import CONNECTIONS, Stage
 
 ONE, TWO = "1 worker", "2 workers"
 BY_CPU = Figure(
     "Plain requests by the workers' CPU",
-    "requests per second of all their cores",
+    "requests/s, were nothing else scarce",
     picture="workers",
     base=ONE,
     goals=(ratio(ONE, must=1.8, aim=1.95, row=TWO),),
     more_is_better=True,
 )
 PER_S = Figure("Plain requests with workers", "requests/s", picture="workers", base=ONE, more_is_better=True)
-# Connections are dealt to workers by their ports' hash: few would be dealt unevenly.
-CONNECTIONS = 256
 
 
 async def measure(stage: Stage) -> Values:
@@ -32,9 +30,9 @@ async def measure(stage: Stage) -> Values:
         for row, count in ((ONE, 1), (TWO, 2)):
             on = replace(stage.ground, where=with_cores(stage, count))
             async with stack.audited_proxy(on, running, "--workers", str(count)) as at:
-                await stage.load(at, kind="unary", connections=CONNECTIONS, seconds=0.5)
+                await stage.load(at, kind="unary", connections=CONNECTIONS, seconds=0.5)  # warm
                 before = at.cpu_s()
-                found = await stage.load(at, kind="unary", connections=CONNECTIONS, seconds=stage.size.seconds)
+                found = await stage.unary(at)
                 by_cpu[row] = count * found["requests"] / (at.cpu_s() - before)
                 per_s[row] = found["per_s"]
     return {BY_CPU: by_cpu, PER_S: per_s}

@@ -5,7 +5,7 @@ import asyncio
 from accounts.key_format import KeyFormat, lookup_prefix
 from benchmarks import stack
 from benchmarks.figure import Alone, Figure, Goal, Values, ratio
-from benchmarks.key_stage import bcrypt_cpu_s, key_load, new_keys, paced
+from benchmarks.key_stage import bcrypt_cpu_s, new_keys, paced
 from benchmarks.stack import Contender
 from benchmarks.stage import Stage
 
@@ -51,14 +51,14 @@ async def measure(stage: Stage) -> Values:
 async def flooded(stage: Stage, at: Contender, start: str, good_s: float) -> dict[Figure, float]:
     """With wrong keys that begin with `start`; `good_s` is the CPU that the good requests take by themselves."""
     seconds = stage.size.seconds + 2 * MARGIN_S
-    asked = {"kind": "flood", "connections": CONNECTIONS, "rate": WRONG_PER_S, "seconds": seconds}
+    asked = {"kind": "flood", "connections": CONNECTIONS, "start": start, "rate": WRONG_PER_S, "seconds": seconds}
     before_s, bcrypt_before_s = at.cpu_s(), bcrypt_cpu_s(at)
 
     async def good() -> dict[str, float]:
         await asyncio.sleep(MARGIN_S)
         return await paced(stage, at)
 
-    flood, found = await asyncio.gather(key_load(stage.where.upstream, at.url, start, **asked), good())
+    flood, found = await asyncio.gather(stage.load_beside(at, **asked), good())
     if flood.keys() & {"answered_200", "answered_500", "answered_502"}:
         raise RuntimeError(f"a wrong key was not refused: {flood}")
     bcrypt_s = bcrypt_cpu_s(at) - bcrypt_before_s

@@ -3,6 +3,9 @@
 -- $1, $2 from and before; null is no bound, and both null is everything. Of lines, requests and payments those of that time
 -- are looked at. What is said of a whole history is checked whole, for every wallet that was there before $2 and changed
 -- since $1. Bounds are coalesced, not OR-ed: an index can then be searched for them, and partitions left out.
+--
+-- Requests that retention has dropped are there as sums only: what they came to in a month, for each wallet. Since when
+-- they are kept is asked in a sub-select: once, and not for every row.
 
 -- name: balance_is_the_sum_of_transactions
 -- What is in a wallet is what went in and out. This is the replay: the balance rebuilt from the history alone. That each
@@ -65,8 +68,14 @@ FROM (
     GROUP BY wallet_id
 ) t
 FULL JOIN (
-    SELECT wallet_id, sum(cost - uncollected + coalesce((metadata #>> '{recovered,kept}')::numeric, 0)) AS total
-    FROM ai_usage_logs
+    SELECT wallet_id, sum(collected) AS total
+    FROM (
+        SELECT wallet_id, cost - uncollected + coalesce((metadata #>> '{recovered,kept}')::numeric, 0) AS collected
+        FROM ai_usage_logs
+        UNION ALL
+        SELECT wallet_id, cost - uncollected + kept
+        FROM farebox_retired_usage JOIN farebox_retired_months USING (month) WHERE dropped_at IS NOT NULL
+    ) used
     WHERE wallet_id IN (SELECT id FROM ai_wallets WHERE updated_at >= coalesce($1::timestamptz, '-infinity'))
     GROUP BY wallet_id
 ) u USING (wallet_id)
@@ -103,7 +112,8 @@ FROM ai_transactions c
 LEFT JOIN ai_transactions t ON t.request_id = c.corrects
 LEFT JOIN ai_usage_logs u ON u.id = c.corrects AND u.created_at = farebox_uuid7_time(c.corrects)
 WHERE c.corrects IS NOT NULL
-    AND (u.id IS NULL OR t.id IS NULL OR NOT u.metadata ? 'recovered' OR (u.end_reason = 'recovered' AND c.amount > 0))
+    AND (t.id IS NULL OR NOT u.metadata ? 'recovered' OR (u.end_reason = 'recovered' AND c.amount > 0)
+        OR (u.id IS NULL AND c.corrects >= (SELECT farebox_uuid7_at(farebox_usage_dropped_before()))))
     AND c.created_at >= coalesce($1::timestamptz, '-infinity') AND c.created_at < coalesce($2::timestamptz, 'infinity')
 
 -- name: each_debit_has_its_request
@@ -111,7 +121,7 @@ WHERE c.corrects IS NOT NULL
 SELECT t.wallet_id, t.request_id, format('seq %s debited %s, no such usage row', t.seq, -t.amount) AS detail
 FROM ai_transactions t
 LEFT JOIN ai_usage_logs u ON u.id = t.request_id AND u.created_at = farebox_uuid7_time(t.request_id)
-WHERE t.request_id IS NOT NULL AND u.id IS NULL
+WHERE t.request_id >= (SELECT farebox_uuid7_at(farebox_usage_dropped_before())) AND u.id IS NULL
     AND t.created_at >= coalesce($1::timestamptz, '-infinity') AND t.created_at < coalesce($2::timestamptz, 'infinity')
 
 -- name: each_request_appears_once
@@ -122,7 +132,8 @@ WHERE created_at >= coalesce($1::timestamptz, '-infinity') AND created_at < coal
 GROUP BY id HAVING count(*) > 1
 
 -- name: daily_sums_are_those_of_the_requests
--- What statistics are read from is what the requests add up to, for the whole days that the time is in.
+-- What statistics are read from is what the requests add up to, for the whole days that the time is in; but for days
+-- whose requests were dropped.
 SELECT coalesce(u.wallet_id, d.wallet_id) AS wallet_id, NULL::uuid AS request_id,
     format('%s, model %s, key %s: %s requests of %s tokens cost %s, summed up as %s of %s cost %s', day, model, api_key_id,
         coalesce(u.requests, 0), coalesce(u.tokens, 0), coalesce(u.cost, 0),
@@ -138,9 +149,45 @@ FROM (
 FULL JOIN (
     SELECT * FROM ai_usage_daily
     WHERE day >= coalesce(($1 AT TIME ZONE 'UTC')::date, '-infinity') AND day <= coalesce(($2 AT TIME ZONE 'UTC')::date, 'infinity')
+        AND day >= (SELECT (farebox_usage_dropped_before() AT TIME ZONE 'UTC')::date)
 ) d USING (user_id, wallet_id, day, api_key_id, model)
 WHERE (u.requests, u.tokens, u.cost, u.uncollected)
     IS DISTINCT FROM (d.requests, d.total_tokens, d.cost, d.uncollected)
+
+-- name: dropped_months_add_up
+-- What the requests of a dropped month came to is what its daily sums and its debits, corrections included, still say.
+SELECT wallet_id, NULL::uuid AS request_id,
+    format('%s: %s requests of %s tokens cost %s, summed up as %s of %s cost %s; collected %s, debited %s',
+        to_char(month, 'YYYY-MM'), coalesce(r.requests, 0), coalesce(r.total_tokens, 0), coalesce(r.cost, 0),
+        coalesce(d.requests, 0), coalesce(d.total_tokens, 0), coalesce(d.cost, 0),
+        coalesce(r.collected, 0), coalesce(t.collected, 0)) AS detail
+FROM (
+    SELECT wallet_id, month, u.requests, total_tokens, cost, uncollected, cost - uncollected + kept AS collected
+    FROM farebox_retired_usage u JOIN farebox_retired_months m USING (month)
+    WHERE m.dropped_at IS NOT NULL
+        AND wallet_id IN (SELECT id FROM ai_wallets WHERE updated_at >= coalesce($1::timestamptz, '-infinity'))
+) r
+FULL JOIN (
+    SELECT wallet_id, date_trunc('month', day::timestamp)::date AS month,
+        sum(requests) AS requests, sum(total_tokens) AS total_tokens, sum(cost) AS cost, sum(uncollected) AS uncollected
+    FROM ai_usage_daily
+    WHERE day < (SELECT (farebox_usage_dropped_before() AT TIME ZONE 'UTC')::date)
+        AND wallet_id IN (SELECT id FROM ai_wallets WHERE updated_at >= coalesce($1::timestamptz, '-infinity'))
+    GROUP BY 1, 2
+) d USING (wallet_id, month)
+FULL JOIN (
+    SELECT wallet_id, date_trunc('month', farebox_uuid7_time(coalesce(request_id, corrects)) AT TIME ZONE 'UTC')::date AS month,
+        -sum(amount) AS collected
+    FROM ai_transactions
+    WHERE coalesce(request_id, corrects) < (SELECT farebox_uuid7_at(farebox_usage_dropped_before()))
+        AND wallet_id IN (SELECT id FROM ai_wallets WHERE updated_at >= coalesce($1::timestamptz, '-infinity'))
+    GROUP BY 1, 2
+) t USING (wallet_id, month)
+JOIN ai_wallets w ON w.id = wallet_id
+WHERE w.created_at < coalesce($2::timestamptz, 'infinity')
+    AND ((r.requests, r.total_tokens, r.cost, r.uncollected)
+        IS DISTINCT FROM (d.requests, d.total_tokens, d.cost, d.uncollected)
+        OR coalesce(r.collected, 0) <> coalesce(t.collected, 0))
 
 -- name: no_usage_was_set_aside
 -- Events that could not be posted wait in farebox_dead_letters to be put right by hand.

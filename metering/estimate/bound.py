@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from metering.estimate.audio import audio_ms
 from metering.estimate.images import drawn_tokens, tokens_of_all
@@ -39,6 +40,11 @@ class Bound(Struct, frozen=True):
     audio_output_tokens: int = 0
     images: int = 0
     audio_ms: int = 0
+
+
+def highest(one: Bound, other: Bound) -> Bound:
+    """What is enough for both, each kind by itself."""
+    return Bound(*(max(pair) for pair in zip(astuple(one), astuple(other), strict=True)))
 
 
 def bound(
@@ -83,6 +89,8 @@ def _input_tokens(model: str, fields: Mapping[str, Any], parts: Parts) -> int:
 
 
 def _audio_tokens(model: str, parts: Parts) -> int:
+    if not parts.media.recordings:
+        return 0
     a_second = _AUDIO_TOKENS_PER_S_OF_OPENAI if model.startswith(("gpt-", "whisper")) else _AUDIO_TOKENS_PER_S
     return sum(-(-audio_ms(each) * a_second // 1000) + a_second for each in parts.media.recordings)
 

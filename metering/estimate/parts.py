@@ -36,6 +36,7 @@ _SCHEMAS = frozenset(("tools", "functions", "response_format", "format", "guided
 _ELSEWHERE = frozenset(("previous_response_id", "conversation", "web_search_options", "chat_template"))
 # Names that a message's own frame stands for.
 _FRAME = frozenset(("role", "content", "type", "text"))
+_PLAIN = frozenset(("role", "content"))
 # `"name": ` and a comma, where a template writes the rest as JSON; of a list's items quotes or brackets and a comma.
 _NAME_TOKENS = 4
 _ITEM_TOKENS = 3
@@ -147,6 +148,9 @@ def _take_unread(left: list[Any], found: Parts) -> None:
 
 def _open(item: Mapping[str, Any], left: list[Any], found: Parts) -> None:
     """What is left of it goes on the pile in its order."""
+    if item.keys() == _PLAIN and type(item["role"]) is type(item["content"]) is str:  # as most messages are
+        found.texts += item.values()
+        return
     if not media.NAMES.isdisjoint(item):
         item = media.taken(item, found.media)
     kind = item.get("type")

@@ -19,6 +19,7 @@ from metering.formats.format import (
     whole_number,
 )
 from metering.formats.openai_usage import choice_of, is_error, is_finish, is_usage_only, usage_of
+from metering.formats.usual_answer import usual_usage
 from metering.reading import object_of
 
 LIMITS = ("max_completion_tokens", "max_tokens")
@@ -93,4 +94,5 @@ FORMAT = WireFormat(
     text_fields=("content", "reasoning_content", "reasoning", "refusal", "arguments", "name", "transcript"),
     decides=deciding(*STREAM_OPTIONS, *LIMITS, "messages", "n"),
     limits=LIMITS,
+    usual_usage=usual_usage,
 )

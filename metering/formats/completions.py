@@ -22,6 +22,7 @@ from metering.formats.format import (
     model_of,
     whole_number,
 )
+from metering.formats.usual_answer import usual_usage
 
 LIMITS = ("max_tokens", "max_completion_tokens")
 
@@ -66,4 +67,5 @@ FORMAT = WireFormat(
     text_fields=("text",),
     decides=deciding(*STREAM_OPTIONS, *LIMITS, "prompt", "n", "best_of"),
     limits=LIMITS,
+    usual_usage=usual_usage,
 )

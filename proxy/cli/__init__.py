@@ -26,6 +26,7 @@ _HOMES = {
     "prices": "prices",
     "reconcile": "reconcile",
     "reshard": "shards",
+    "retention": "retention",
     "serve": "serve",
     "simulate": "simulate",
     "smoke": "smoke",

@@ -7,7 +7,7 @@ import click
 import structlog
 
 from proxy.cli.options import json_option, print_result, run, server_config_option
-from proxy.starting import outlive_hangups, reload_event, stop_event
+from proxy.starting import hear_log_level, hold_signals, reload_event, stop_event
 from proxy.workers import supervise
 from runtime import logs
 from runtime.config import Loaded, load, load_with_files
@@ -24,37 +24,43 @@ _MAX_WORKERS = 256
 
 @click.command()
 @server_config_option
-@click.option("--workers", type=click.IntRange(1, _MAX_WORKERS), default=1, show_default=True)
-def serve(config: Path, workers: int) -> None:
-    """The proxy."""
-    outlive_hangups()
+@click.option("--workers", type=click.IntRange(1, _MAX_WORKERS), default=1, show_default=True, help="Processes.")
+@click.option("--ledger", "with_ledger", is_flag=True, help="And a ledger process beside them.")
+def serve(config: Path, workers: int, with_ledger: bool) -> None:
+    """The proxy. Processes that end by accident are started again."""
+    hold_signals()
     loaded = load_with_files(Config, config)
     logs.configure(loaded.config.log.level)
-    if workers == 1:
+    if workers == 1 and not with_ledger:
         run(_serve(config, loaded))
     else:
-        sys.exit(run(supervise(config, loaded.config.listen, workers)))
+        sys.exit(run(supervise(config, loaded.config.listen, workers, with_ledger=with_ledger)))
 
 
 @click.command(hidden=True)
 @server_config_option
-def worker(config: Path) -> None:
+@click.option("--metrics-slot", type=click.Path(path_type=Path), help="Where its metrics go, beside the others'.")
+def worker(config: Path, metrics_slot: Path | None) -> None:
     """One of several proxies on the same port; `serve --workers` starts it."""
-    outlive_hangups()
+    hold_signals()
     loaded = load_with_files(Config, config)
     logs.configure(loaded.config.log.level)
-    run(_serve(config, loaded, reuse_port=True))
+    run(_serve(config, loaded, reuse_port=True, metrics_slot=metrics_slot))
 
 
-async def _serve(path: Path, loaded: Loaded[Config], reuse_port: bool = False) -> None:
+async def _serve(
+    path: Path, loaded: Loaded[Config], reuse_port: bool = False, metrics_slot: Path | None = None
+) -> None:
+    stop = stop_event()  # first: whoever tells process 1 of a container before it listens to signals is not heard
+    hear_log_level()
+    asked, tasks = reload_event(), TaskSet()
     with uncollected():
         # here, because it takes most of a start, and who only starts workers does without it
         from proxy.app import serving
-        from proxy.surface import FIXED
+        from proxy.surface import FIXED, IGNORED
     _make_room(loaded.config)
-    stop, asked, tasks = stop_event(), reload_event(), TaskSet()
-    async with serving(loaded.config, reuse_port=reuse_port) as surface:
-        reloader = Reloader(path, loaded, surface.change_to, fixed=FIXED)
+    async with serving(loaded.config, reuse_port=reuse_port, metrics_slot=metrics_slot) as surface:
+        reloader = Reloader(path, loaded, surface.change_to, fixed=FIXED, ignored=IGNORED)
         tasks.spawn(reloader.run(asked), name="reload")
         await stop.wait()
         await tasks.cancel()

@@ -7,6 +7,7 @@ the upstream's never the client. Limits shown to the client are its own, not tho
 from collections.abc import Sequence
 
 from metering.bucket import Bucket
+from runtime.http.request import Headers
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -77,16 +78,28 @@ def to_upstream(
     credential: str | None,
     request_id: str,
     credential_header: bytes = b"authorization",
+    added: Sequence[tuple[bytes, bytes]] = (),
 ) -> RawHeaders:
-    """The request headers to send on; `raw` has its names in lower case. The upstream is asked not to compress."""
+    """The request headers to send on; `raw` has its names in lower case. The upstream is asked not to compress.
+
+    `added` is the operator's own, and takes the place of what else has its name.
+    """
     dropped = _with_named_in_connection(_NOT_TO_UPSTREAM, raw)
     passed = [header for header in raw if header[0] not in dropped and not header[0].startswith(b"x-farebox-")]
     passed.append((b"accept-encoding", b"identity"))
     passed.append((b"x-request-id", request_id.encode()))
     if credential:
-        scheme = b"Bearer " if credential_header == b"authorization" else b""
-        passed.append((credential_header, scheme + credential.encode()))
+        passed.append(credential_as(credential_header, credential))
+    if added:
+        names = {name for name, _ in added}
+        passed = [header for header in passed if header[0] not in names]
+        passed.extend(added)
     return passed
+
+
+def credential_as(header: bytes, credential: str) -> tuple[bytes, bytes]:
+    scheme = b"Bearer " if header == b"authorization" else b""
+    return header, scheme + credential.encode()
 
 
 def to_client(raw: Sequence[tuple[bytes, bytes]], *, is_edited: bool) -> list[tuple[str, str]]:
@@ -99,15 +112,10 @@ def to_client(raw: Sequence[tuple[bytes, bytes]], *, is_edited: bool) -> list[tu
     ]
 
 
-def client_request_id(raw: Sequence[tuple[bytes, bytes]]) -> str | None:
-    """`x-client-request-id`, cut to 128 characters; `raw` has its names in lower case.
-
-    It is kept in JSON: bytes that are no text are replaced.
-    """
-    for name, value in raw:
-        if name == b"x-client-request-id":
-            return value.decode("utf-8", "replace")[:MAX_CLIENT_ID_CHARS] or None
-    return None
+def client_request_id(sent: Headers) -> str | None:
+    """`x-client-request-id` as it is kept, in JSON: 128 characters at most, and bytes that are no text are replaced."""
+    value = sent.get_raw(b"x-client-request-id")
+    return None if value is None else value.decode("utf-8", "replace")[:MAX_CLIENT_ID_CHARS] or None
 
 
 def _text(value: bytes) -> str:
@@ -119,19 +127,20 @@ def _text(value: bytes) -> str:
 
 
 def _with_named_in_connection(dropped: frozenset[bytes], raw: Sequence[tuple[bytes, bytes]]) -> frozenset[bytes]:
-    lists = [value for name, value in raw if name == b"connection" and value not in _SAY_NOTHING]
-    if not lists:
-        return dropped
-    return dropped | frozenset(token.strip().lower() for value in lists for token in value.split(b","))
+    for name, value in raw:
+        if name == b"connection" and value not in _SAY_NOTHING:
+            dropped = dropped | frozenset(token.strip().lower() for token in value.split(b","))
+    return dropped
 
 
-def rate_limit(bucket: Bucket, what: str = "requests") -> list[tuple[str, str]]:
+_OF_REQUESTS = ("x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests")
+_OF_TOKENS = ("x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens")
+
+
+def rate_limit(bucket: Bucket, *, is_of_tokens: bool = False) -> list[tuple[str, str]]:
     """`x-ratelimit-*-requests` of the key's own minute bucket, or `-tokens`, in OpenAI's format."""
-    return [
-        (f"x-ratelimit-limit-{what}", str(bucket.capacity)),
-        (f"x-ratelimit-remaining-{what}", str(bucket.remaining)),
-        (f"x-ratelimit-reset-{what}", go_duration(bucket.full_in_ms)),
-    ]
+    limit, remaining, reset = _OF_TOKENS if is_of_tokens else _OF_REQUESTS
+    return [(limit, str(bucket.capacity)), (remaining, str(bucket.remaining)), (reset, go_duration(bucket.full_in_ms))]
 
 
 def go_duration(wait_ms: int) -> str:

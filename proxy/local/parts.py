@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Protocol
 
 from proxy.starting import StartError
+from proxy.stopping import longest_supervised_stop_s
 from runtime.clock import monotonic_ms
 from runtime.embedded import logfile
 from runtime.embedded.launch import EmbeddedServer
 from runtime.processes import Child, start_child
+from runtime.settings import Listen
 
 # A part that dies more often than this is broken, and starting it again only hides it.
 _RESTARTS = 5
 _RESTARTS_WINDOW_MS = 60_000
-# A proxy drains for 30 s by default and then settles for 10.
-_STOP_TIMEOUT_S = 45.0
+# `up` leaves the settings of a stop at their defaults.
+_STOP_TIMEOUT_S = longest_supervised_stop_s(Listen()) + 1
 
 Say = Callable[[str], None]
 

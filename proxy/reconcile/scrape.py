@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -10,6 +11,7 @@ from ledger.billed import Window
 from metering.counters import CountersError, Page, read_page
 from proxy.reconcile.errors import ReconcileError
 from proxy.reconcile.snapshots import Scraped, Snapshot
+from proxy.upstream.tls import TlsFileError, context_of
 from runtime.clock import wall_ms
 from runtime.settings import Upstream
 
@@ -30,7 +32,9 @@ async def scrape(upstream: Upstream, urls: Sequence[str] = ()) -> Snapshot:
     chosen = tuple(urls) or (metrics_url_of(upstream),)
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     begun_ms = wall_ms()
-    async with aiohttp.ClientSession(timeout=timeout, trust_env=False, auto_decompress=True) as http:
+    # a socket leads to this one server, whatever address is asked for on it
+    socket = None if urls or upstream.unix_socket is None else aiohttp.UnixConnector(str(upstream.unix_socket))
+    async with aiohttp.ClientSession(connector=socket, timeout=timeout, trust_env=False, auto_decompress=True) as http:
         pages = await asyncio.gather(*(_page(http, upstream, url) for url in chosen))
     scraped = tuple(Scraped(url, page) for url, page in zip(chosen, pages, strict=True))
     return Snapshot(upstream.name, Window(begun_ms, wall_ms()), scraped)
@@ -38,7 +42,8 @@ async def scrape(upstream: Upstream, urls: Sequence[str] = ()) -> Snapshot:
 
 async def _page(http: aiohttp.ClientSession, upstream: Upstream, url: str) -> Page:
     try:
-        async with http.get(url, headers=_headers(upstream, url), allow_redirects=False) as answer:
+        how: dict[str, Any] = {"headers": _headers(upstream, url), "allow_redirects": False} | _tls(upstream, url)
+        async with http.get(url, **how) as answer:
             if answer.status != 200:
                 raise ReconcileError(f"{url}: answers {answer.status}")
             body = bytearray()
@@ -51,7 +56,7 @@ async def _page(http: aiohttp.ClientSession, upstream: Upstream, url: str) -> Pa
         raise ReconcileError(f"{url}: cannot be read ({type(error).__name__})") from None
     except UnicodeDecodeError:
         raise ReconcileError(f"{url}: not a page of metrics") from None
-    except CountersError as error:
+    except (CountersError, TlsFileError) as error:
         raise ReconcileError(f"{url}: {error}") from None
 
 
@@ -61,6 +66,13 @@ def _headers(upstream: Upstream, url: str) -> dict[str, str]:
     if upstream.api_key is not None and _origin(url) == _origin(str(upstream.url)):
         headers["Authorization"] = f"Bearer {upstream.api_key.get_secret_value()}"
     return headers
+
+
+def _tls(upstream: Upstream, url: str) -> dict[str, Any]:
+    """aiohttp's words for the upstream's own authorities, certificate and name, which are for the upstream only."""
+    if not upstream.is_tls or _origin(url) != _origin(str(upstream.url)):
+        return {}
+    return {"ssl": context_of(upstream.tls), "server_hostname": upstream.tls.server_name}
 
 
 def _origin(url: str) -> str:

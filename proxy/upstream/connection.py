@@ -15,8 +15,9 @@ from proxy.upstream.errors import Phase, UpstreamClosed, UpstreamError, Upstream
 from proxy.upstream.parser import ResponseParser
 from proxy.upstream.turns import PoolLimits
 
-# asyncio's and uvloop's own high-water mark: one slice fills the transport's buffer, and then we wait for it.
-UPLOAD_SLICE_BYTES = 65_536
+# Handed to the transport at once, which keeps it as it is until the server takes it: uvloop copies nothing. As much as
+# uvloop reads at once; whether a body moves is noticed with every slice.
+UPLOAD_SLICE_BYTES = 256 << 10
 # A stream at a model's speed brings a few KiB at once. So much comes from a server that is faster than we are.
 _BIG_READ_BYTES = 65_536
 _NOTHING = memoryview(b"")
@@ -93,6 +94,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._write_paused = False
         self._read_paused = False
         self._progress_at_s = 0.0
+        self._expires_at_s = 0.0
 
     @property
     def is_usable(self) -> bool:
@@ -176,6 +178,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's does not inherit from asyncio's
+        self._expires_at_s = self._now_s() + self._limits.max_age_s
 
     def data_received(self, data: bytes) -> None:
         exchange = self._exchange
@@ -233,7 +236,8 @@ class UpstreamConnection(asyncio.Protocol):
         if not parser.complete:
             self.fail(UpstreamProtocolError(parser.fault or "the upstream's response is not valid HTTP"))
             return
-        self.end_exchange(reusable=parser.reusable and self._all_written())
+        is_young = self._progress_at_s < self._expires_at_s
+        self.end_exchange(reusable=is_young and parser.reusable and self._all_written())
         exchange.sink.on_end()
 
     def _all_written(self) -> bool:

@@ -12,13 +12,10 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from proxy.upstream.balance import Room
 from proxy.upstream.connection import ResponseHandle, ResponseSink, UpstreamConnection
-from proxy.upstream.errors import (
-    Phase,
-    UpstreamBusy,
-    UpstreamConnectError,
-    UpstreamTimeout,
-)
+from proxy.upstream.dialing import Dialer
+from proxy.upstream.errors import Phase, UpstreamBusy, UpstreamConnectError, UpstreamTimeout
 from proxy.upstream.request import Origin, UpstreamRequest, encode_head, parse_origin
 from proxy.upstream.turns import PoolLimits, PoolState
 
@@ -30,14 +27,6 @@ Connect = Callable[[Callable[[], UpstreamConnection], Origin, ssl.SSLContext | N
 
 # Aborted transports report their end on the loop's next turn; this only guards against one that never does.
 _CLOSE_WAIT_S = 1.0
-
-
-async def connect_tcp(factory: Callable[[], UpstreamConnection], origin: Origin, tls: ssl.SSLContext | None) -> None:
-    """Open a TCP or TLS connection with the running loop. Raises OSError."""
-    hostname = origin.host if tls is not None else None
-    await asyncio.get_running_loop().create_connection(
-        factory, origin.host, origin.port, ssl=tls, server_hostname=hostname
-    )
 
 
 class _Ticket:
@@ -70,13 +59,15 @@ class UpstreamPool:
         limits: PoolLimits,
         *,
         tls: ssl.SSLContext | None = None,
-        connect: Connect = connect_tcp,
+        connect: Connect | None = None,
     ) -> None:
-        """`tls` replaces the default context (the system's authorities) of an https origin."""
+        """`tls` replaces the default context (the system's authorities) of an https origin, `connect` how it is
+        reached.
+        """
         self._origin = origin
         self._limits = limits
         self._tls = (tls or ssl.create_default_context()) if origin.scheme == "https" else None
-        self._connect = connect
+        self._connect = connect or Dialer(limits.connect_s)
         self._loop = asyncio.get_running_loop()
         self._state: PoolState[_Ticket, UpstreamConnection] = PoolState(limits)
         self._connections: set[UpstreamConnection] = set()  # open ones, until their transport is gone
@@ -102,6 +93,18 @@ class UpstreamPool:
     def waiting(self) -> int:
         """Requests that wait for a connection."""
         return self._state.waiting
+
+    @property
+    def busy(self) -> int:
+        """Requests that have a connection or wait for one."""
+        return self._state.leased + self._state.waiting
+
+    @property
+    def room(self) -> Room:
+        """For one more request."""
+        if self._state.has_room and not self._state.waiting:
+            return Room.FREE
+        return Room.QUEUE if self._state.has_place_in_queue else Room.NONE
 
     async def send(self, request: UpstreamRequest, sink: ResponseSink) -> ResponseHandle:
         """Write `request`; the response goes to `sink`. Await it directly: then no callback precedes the return.

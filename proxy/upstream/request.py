@@ -5,7 +5,8 @@ server is refused here, not cleaned up.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv6Address
 from string import ascii_letters, digits
 from urllib.parse import SplitResult, urlsplit
@@ -18,6 +19,8 @@ MAX_PORT = 65_535
 # We alone frame the message (RFC 9112, section 6). A caller's Content-Length or Transfer-Encoding beside ours is
 # request smuggling; an Upgrade would end HTTP on a connection that others use after us.
 FRAMING_HEADERS = frozenset({b"host", b"content-length", b"connection", b"transfer-encoding", b"upgrade"})
+# A route or two for each of as many servers as anybody has.
+_MAX_FIRST_LINES = 1024
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _METHODS_UNKNOWN = frozenset({"HEAD", "CONNECT"})  # their responses are framed by other rules; nobody needs them here
 
@@ -28,19 +31,50 @@ _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?")  # '_' beca
 
 
 @dataclass(frozen=True, slots=True)
+class ForwardProxy:
+    """An HTTP proxy between us and the server. `authorization`: the value of its header, where it wants one."""
+
+    host: str
+    port: int
+    authorization: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Origin:
-    """An LLM server: where to connect, and the path prefix under which its API lives (`/v1`, or nothing)."""
+    """An LLM server: where to connect, and the path prefix under which its API lives (`/v1`, or nothing).
+
+    `query` follows every path (Azure's `api-version=…`). `proxy` and `unix_socket` are other ways to get there.
+    """
 
     scheme: str
     host: str
     port: int
     base_path: str = ""
+    query: str = field(default="", repr=False)
+    proxy: ForwardProxy | None = None
+    unix_socket: str | None = None
+    authority: str = field(init=False, compare=False)
+    before_path: str = field(init=False, compare=False, repr=False)
+    after_path: str = field(init=False, compare=False, repr=False)
 
-    @property
-    def authority(self) -> str:
-        """The value of the Host header: the port only where it is not the scheme's own."""
+    def __post_init__(self) -> None:
+        """`authority` is the value of the Host header: the port only where it is not the scheme's own.
+
+        A proxy is told the whole address of a plain request (RFC 9112, section 3.2.2); a TLS connection goes through it
+        as through a pipe. `before_path` and `after_path` are what the first lines have there.
+        """
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+        authority = host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+        object.__setattr__(self, "authority", authority)
+        is_told = self.proxy is not None and self.scheme == "http"
+        object.__setattr__(self, "before_path", f"http://{authority}" if is_told else "")
+        asks = f"?{self.query}" if self.query else ""
+        object.__setattr__(self, "after_path", f"{asks} HTTP/1.1\r\nhost: {authority}{self._proxy_header(is_told)}")
+
+    def _proxy_header(self, is_told: bool) -> str:
+        if not is_told or self.proxy is None or self.proxy.authorization is None:
+            return ""
+        return f"\r\nproxy-authorization: {self.proxy.authorization}"
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.authority}"
@@ -71,11 +105,12 @@ def parse_origin(url: str) -> Origin:
         raise ValueError("an upstream URL must begin with http:// or https://")
     if "@" in parts.netloc:
         raise ValueError("an upstream URL must not hold credentials: configure the upstream's api_key instead")
-    if "?" in url or "#" in url:
-        raise ValueError("an upstream URL must not have a query or a fragment")
+    if "#" in url:
+        raise ValueError("an upstream URL must not have a fragment")
     if port == 0:
         raise ValueError(f"an upstream URL needs a port from 1 to {MAX_PORT}")
-    return Origin(parts.scheme, _host_of(parts), port or DEFAULT_PORTS[parts.scheme], _base_path_of(parts))
+    default_port = DEFAULT_PORTS[parts.scheme]
+    return Origin(parts.scheme, _host_of(parts), port or default_port, _base_path_of(parts), parts.query)
 
 
 def _host_of(parts: SplitResult) -> str:
@@ -96,29 +131,33 @@ def _base_path_of(parts: SplitResult) -> str:
 
 def encode_head(request: UpstreamRequest, origin: Origin) -> bytes:
     """Request line and headers as they go on the wire. Raises ValueError for anything that could split the message."""
-    _refuse_injection(request)
-    lines = [
-        f"{request.method} {'' if request.is_rooted else origin.base_path}{request.path} HTTP/1.1\r\n"
-        f"host: {origin.authority}\r\nconnection: keep-alive\r\n".encode("ascii")
-    ]
-    lines += [name + b": " + value + b"\r\n" for name, value in request.headers]
+    base_path = "" if request.is_rooted else origin.base_path
+    first = _first_lines(request.method, origin.before_path + base_path, request.path, origin.after_path)
+    _refuse_injection(request.headers)
+    lines = [name + b": " + value + b"\r\n" for name, value in request.headers]
     if request.body or request.method in _METHODS_WITH_BODY:
         lines.append(b"content-length: %d\r\n" % len(request.body))
-    lines.append(b"\r\n")
-    return b"".join(lines)
+    return b"%b%b\r\n" % (first, b"".join(lines))
 
 
-def _refuse_injection(request: UpstreamRequest) -> None:
-    if not _METHOD.fullmatch(request.method) or request.method in _METHODS_UNKNOWN:
+@lru_cache(maxsize=_MAX_FIRST_LINES)
+def _first_lines(method: str, before_path: str, path: str, after_path: str) -> bytes:
+    if not _METHOD.fullmatch(method) or method in _METHODS_UNKNOWN:
         raise ValueError("the method must be upper-case letters, and neither HEAD nor CONNECT")
-    if not _TARGET.fullmatch(request.path):
+    if not _TARGET.fullmatch(path):
         raise ValueError("the path must begin with '/' and hold only visible ASCII, without '#'")
+    if "?" in path and after_path.startswith("?"):
+        after_path = f"&{after_path[1:]}"
+    return f"{method} {before_path}{path}{after_path}\r\nconnection: keep-alive\r\n".encode("ascii")
+
+
+def _refuse_injection(headers: list[tuple[bytes, bytes]]) -> None:
     # All names as one string, then all values: half the time of asking header by header (measured with a dozen).
-    names = [name for name, _ in request.headers]
+    names = [name for name, _ in headers]
     if not all(names) or b"".join(names).translate(None, _TOKEN_BYTES):
         raise ValueError("a header name is not an HTTP token")
     for name in FRAMING_HEADERS.intersection(map(bytes.lower, names)):
         raise ValueError(f"the header {name.decode('ascii')} is set by the upstream connection itself")
-    values = b"".join([value for _, value in request.headers])
+    values = b"".join([value for _, value in headers])
     if b"\r" in values or b"\n" in values or b"\0" in values:
         raise ValueError("the value of a header holds CR, LF or NUL")

@@ -32,6 +32,9 @@ class PoolLimits:
     keep_alive_s: float = 4.0
     """An unused connection is closed after this. Below the 5 s of uvicorn and so of vLLM, sweep included: if
     the server closed first, its FIN could cross our next request, which is then lost and may not be sent twice."""
+    max_age_s: float = 60.0
+    """A connection that is older is not used again: a name may have come to mean another server. A handshake a minute
+    is nothing; DNS servers tell of changes about as often."""
     sweep_s: float = 0.5
     """How often deadlines are looked at; a timeout strikes at most this much late. One timer, not one per chunk."""
     max_connections: int = 1024
@@ -88,6 +91,15 @@ class PoolState(Generic[TicketT, ConnectionT]):
     def waiting(self) -> int:
         return len(self._waiting)
 
+    @property
+    def has_room(self) -> bool:
+        """Is a connection free, or may one be opened?"""
+        return bool(self._idle) or self._may_open()
+
+    @property
+    def has_place_in_queue(self) -> bool:
+        return len(self._waiting) < self._limits.max_waiting
+
     def reuse(self, now_s: float) -> ConnectionT | None:
         """What `join` and `assign` would come to where nobody waits and a connection is free: the one used last."""
         if self._waiting or not self._idle or self._idle[0].since_s <= now_s - self._limits.keep_alive_s:
@@ -97,7 +109,7 @@ class PoolState(Generic[TicketT, ConnectionT]):
 
     def join(self, ticket: TicketT) -> bool:
         """Queue a request; False if neither a connection nor a place in the queue is free."""
-        if not (self._idle or self._has_room()) and len(self._waiting) >= self._limits.max_waiting:
+        if not (self.has_room or self.has_place_in_queue):
             return False
         self._waiting.append(ticket)
         return True
@@ -142,7 +154,7 @@ class PoolState(Generic[TicketT, ConnectionT]):
         while self._waiting:
             if self._idle:
                 connection: ConnectionT | None = self._idle.pop().connection
-            elif self._has_room():
+            elif self._may_open():
                 connection = None
             else:
                 break
@@ -150,7 +162,7 @@ class PoolState(Generic[TicketT, ConnectionT]):
             grants.append(Grant(self._waiting.popleft(), connection))
         return Plan(grants, to_close)
 
-    def _has_room(self) -> bool:
+    def _may_open(self) -> bool:
         return self._leased + len(self._idle) < self._limits.max_connections
 
     def _take_idle(self, unused_since_s: float = float("inf")) -> list[ConnectionT]:

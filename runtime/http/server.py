@@ -52,9 +52,14 @@ class Server:
         """How many connections are open."""
         return len(self._connections)
 
+    def keep_nobody(self) -> None:
+        """From now on a connection is closed after its next answer, which says so; a client that waits with its next
+        request is not cut off while it may be sending it."""
+        self.is_draining = True
+
     def begin_draining(self) -> None:
         """Nobody is kept: idle connections are closed now, the others after their answer."""
-        self.is_draining = True
+        self.keep_nobody()
         for connection in list(self._connections):
             connection.close_if_idle()
 

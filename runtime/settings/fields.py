@@ -1,5 +1,6 @@
 """What settings are made of: addresses, secrets, durations; and what all sections share."""
 
+import re
 from ipaddress import ip_address
 from typing import Annotated, Any
 from urllib.parse import SplitResult, urlsplit
@@ -23,6 +24,14 @@ def _http_url(url: str) -> str:
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("must have no credentials, query or fragment")
     return url.rstrip("/")
+
+
+def _upstream_url(url: str) -> str:
+    """A query goes with every request, after its path: Azure's `?api-version=`."""
+    address, question_mark, query = url.partition("?")
+    if "#" in url or (question_mark and not _QUERY.fullmatch(query)):
+        raise ValueError("must have no fragment, and a query only of visible ASCII")
+    return _http_url(address) + question_mark + query
 
 
 def url_of(*schemes: str) -> AfterValidator:
@@ -62,7 +71,9 @@ def _page_url(url: str) -> str:
     return url
 
 
+_QUERY = re.compile(r"[!\"$-~]+")
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+UpstreamUrl = Annotated[str, AfterValidator(_upstream_url)]
 PageUrl = Annotated[str, AfterValidator(_page_url)]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 LongSecret = Annotated[SecretStr, AfterValidator(_long_secret)]

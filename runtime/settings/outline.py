@@ -19,8 +19,9 @@ def settings_of(section: Section) -> dict[str, FieldInfo]:
 
 
 def secrets_of(section: Section) -> dict[str, FieldInfo]:
-    """Those of them that are secrets, and so may come by a file."""
-    return {name: field for name, field in settings_of(section).items() if _holds(field.annotation, SecretStr)}
+    """Those of them that are secrets, and so may come by a file; not what maps names to them."""
+    settings = settings_of(section).items()
+    return {name: field for name, field in settings if _holds(field.annotation, SecretStr) and not _is_mapping(field)}
 
 
 def section_in(annotation: Any) -> Section | None:
@@ -60,6 +61,10 @@ def leaves(section: Section, before: tuple[str, ...] = ()) -> Iterator[tuple[tup
             yield (*before, name), field
         else:
             yield from leaves(inner, (*before, name))
+
+
+def _is_mapping(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) is dict
 
 
 def _holds(annotation: Any, kind: type) -> bool:

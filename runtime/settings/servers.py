@@ -54,6 +54,7 @@ class Listen(Section):
     keep_alive_timeout_s: Seconds = 75
     body_timeout_s: Seconds = 60
     client_stall_timeout_s: Seconds = 60
+    shutdown_delay_s: float = Field(default=0, ge=0, le=300, allow_inf_nan=False)
     shutdown_timeout_s: Seconds = 30
     admin: AdminListen | None = None
     admin_on_public_port: bool = False
@@ -122,3 +123,4 @@ class Reload(Section):
 
 class Log(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
+    slow_s: Seconds = 60

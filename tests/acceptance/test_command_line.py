@@ -1,5 +1,6 @@
 """The commands an operator types: what they do, what they print, how they end."""
 
+import asyncio
 import json
 import os
 import socket
@@ -16,7 +17,11 @@ import jwt
 import pytest
 import yaml
 
+from ledger.postgres import Store
 from proxy import cli
+from runtime.postgres import create_pool
+from tests.support.ledger import funded_wallet, until
+from tests.support.months import files_in, month_back, post_months, requests_by_month
 from tests.support.program import JWT_SECRET, UPSTREAM_KEY, Program, configuration, environment
 
 NOWHERE = "http://127.0.0.1:1/v1"
@@ -410,6 +415,97 @@ def test_migrations_are_applied_once(farebox: Farebox, config: Path) -> None:
     assert farebox("migrate", "--config", config).out.strip() == "up to date"
 
 
+@pytest.mark.parametrize(
+    ("statement", "code"),
+    [
+        ("DELETE FROM farebox_migrations WHERE number = (SELECT max(number) FROM farebox_migrations)", 1),
+        # a version that is newer runs beside this one
+        ("INSERT INTO farebox_migrations (number, name, checksum) VALUES (9999, '9999_future', '')", 0),
+    ],
+    ids=["older", "newer"],
+)
+async def test_what_needs_a_newer_schema_says_so_and_a_newer_one_is_no_hindrance(
+    farebox: Farebox, config: Path, database_url: str, statement: str, code: int
+) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(statement)
+    await connection.close()
+    listed = await asyncio.to_thread(farebox, "keys", "list", "--user", uuid4(), "--config", config)
+    assert listed.code == code
+    assert ("run `farebox migrate` first: it does not have 00" in listed.err) == bool(code)
+
+
+# Retention
+
+
+@pytest.fixture
+async def past(database_url: str) -> None:
+    """Three requests in each of the last three months, and in the running one."""
+    pool = await create_pool(database_url)
+    try:
+        store = Store(pool)
+        await post_months(store, await funded_wallet(store), 3)
+    finally:
+        await pool.close()
+
+
+def keeping(config: Path, **settings: object) -> Path:
+    path = config.with_name("keeping.yaml")
+    path.write_text(yaml.safe_dump(yaml.safe_load(config.read_text()) | {"retention": settings}))
+    return path
+
+
+@pytest.mark.usefixtures("past")
+def test_old_usage_is_shown_archived_and_dropped(farebox: Farebox, config: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "archive"
+    keeps = keeping(config, usage_months=1, archive_dir=str(folder))
+    months = [f"{month_back(back):%Y-%m}" for back in (3, 2)]
+    for _ in range(2):
+        shown = farebox("retention", "--dry-run", "--config", keeps, "--json")
+        assert (shown.code, [due["month"] for due in shown.json["due"]]) == (0, [f"{month}-01" for month in months])
+    assert farebox("retention", "--dry-run", "--config", keeps).out.startswith(f"would drop {months[0]}")
+
+    ended = farebox("retention", "--config", keeps)
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("farebox: ") and "No such file or directory" in ended.err
+
+    folder.mkdir()
+    done = farebox("retention", "--config", keeps, "--json").json
+    assert [(one["month"], one["requests"]) for one in done["dropped"]] == [(f"{month}-01", 3) for month in months]
+    assert {one["archive"]["name"] for one in done["dropped"]} == {path.name for path in folder.iterdir()}
+    assert farebox("retention", "--config", keeps).out == "nothing is older than 1 months\n"
+    assert farebox("audit", "--config", keeps).code == 0
+
+
+@pytest.mark.usefixtures("past")
+def test_unless_said_all_usage_is_kept(farebox: Farebox, config: Path) -> None:
+    ended = farebox("retention", "--config", config)
+    assert (ended.code, ended.out) == (0, "everything is kept: retention.usage_months is not set\n")
+    keeps = keeping(config, usage_months=2)
+    dropped = farebox("retention", "--config", keeps).out
+    assert dropped == f"dropped {month_back(3):%Y-%m}: 3 requests\n"
+
+
+@pytest.mark.usefixtures("past")
+async def test_the_ledger_process_drops_old_usage_by_itself(database_url: str, redis_url: str, tmp_path: Path) -> None:
+    (tmp_path / "archive").mkdir()
+    kept = {"usage_months": 1, "archive_dir": str(tmp_path / "archive")}
+    program = Program(tmp_path, database_url, redis_url, {"retention": kept})
+    program.write_config()
+    pool = await create_pool(database_url)
+
+    async def dropped() -> bool:
+        return len(await requests_by_month(pool)) == 2
+
+    try:
+        program.start_ledger()
+        await until(dropped)
+    finally:
+        await program.stop()
+        await pool.close()
+    assert len(files_in(tmp_path / "archive")) == 2
+
+
 # Configuration
 
 
@@ -479,6 +575,7 @@ def test_help_and_version(farebox: Farebox) -> None:
         "token",
         "audit",
         "migrate",
+        "retention",
     ):
         assert farebox(command, "--help").code == 0
 

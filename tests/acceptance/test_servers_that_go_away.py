@@ -1,8 +1,6 @@
 """Postgres or Valkey away: what can go on goes on, what cannot says so at once, and no money is lost or taken twice."""
 
 import asyncio
-import os
-import secrets
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,50 +8,20 @@ from pathlib import Path
 import pytest
 
 from ledger.migrate import migrate
-from runtime.embedded.launch import EmbeddedServer
 from runtime.embedded.postgres import EmbeddedPostgres
 from runtime.embedded.valkey import EmbeddedValkey
 from tests.support import waiting
 from tests.support.calling import PROMPT_TOKENS, Answer, Caller, chat, events
 from tests.support.office import RATES, Customer, Office, eventually, open_office, set_prices
 from tests.support.program import TINY, Program
+from tests.support.restartable import Server
 from tests.support.spools import records_in, segment_files
 
 ONE_TOKEN = chat(simulate={"tokens": 1})
 TOKENS = 150
 LONG = chat(simulate={"tokens": TOKENS, "chunk_delay_ms": 20})
-# These servers are killed, not their machine: what they were told to write may wait in the kernel, not in them.
-NO_FSYNC = {"fsync": "off", "full_page_writes": "off"}
 # Not an expectation but a bound: far less than a client's patience, far more than any timeout configured here.
 AT_ONCE_S = 10
-
-
-class Server:
-    """One that can be stopped, killed and started again on the same port with the same data."""
-
-    def __init__(self, kind: type[EmbeddedPostgres] | type[EmbeddedValkey], folder: Path) -> None:
-        self._kind = kind
-        self._folder = folder
-        self._password = secrets.token_urlsafe()
-        self._port = 0
-        self._running: EmbeddedServer | None = None
-        self.url = ""
-
-    async def start(self) -> None:
-        if self._kind is EmbeddedPostgres:
-            postgres = await EmbeddedPostgres.start(self._folder, self._password, port=self._port, settings=NO_FSYNC)
-            self._running, self.url = postgres, postgres.url
-        else:
-            valkey = await EmbeddedValkey.start(self._folder, self._password, port=self._port)
-            self._running, self.url = valkey, valkey.url
-        self._port = self._running.port
-
-    async def stop(self, *, kill: bool = False) -> None:
-        if self._running is not None:
-            if kill:
-                os.kill(self._running.pid, signal.SIGKILL)
-            await self._running.stop()
-            self._running = None
 
 
 @pytest.fixture

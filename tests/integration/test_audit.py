@@ -52,7 +52,7 @@ def named(report: AuditReport) -> dict[str, set[UUID | None]]:
 async def test_an_untouched_ledger_holds(store: Store) -> None:
     await some_history(store)
     report = await audit(store.pool)
-    assert report.holds and report.violations == () and len(report.rules) == 15
+    assert report.holds and report.violations == () and len(report.rules) == 16
     async with store.pool.acquire() as connection:
         assert (await audit(connection, since=datetime(2020, 1, 1, tzinfo=UTC))).holds
 

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
+from proxy import listeners
 from proxy.drain import Drain
 from proxy.http.answers import json_response
 from proxy.listeners import listen
@@ -20,6 +21,7 @@ from tests.support.waiting import until
 
 ONE = Listen(port=0)
 TWO = Listen(port=0, admin=AdminListen(port=0))
+TWO_PATHS = ("public", "admin")
 
 
 class Rooms:
@@ -88,6 +90,49 @@ async def test_both_stop_taking_requests_at_once_and_finish_what_they_have(http:
     rooms.go.set()
     assert await asyncio.gather(*running) == [200, 200]
     await closing
+
+
+async def test_for_a_while_all_are_still_answered_and_told_to_go_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever deals out requests has not looked at `/readyz` yet."""
+    rooms, over, asked_s = Rooms(), asyncio.Event(), list[float]()
+
+    async def sleep(seconds: float) -> None:
+        asked_s.append(seconds)
+        await over.wait()
+
+    monkeypatch.setattr(listeners, "sleep", sleep)
+    stack = AsyncExitStack()
+    ports = await rooms.open(stack, TWO.model_copy(update={"shutdown_delay_s": 5.0}))
+    async with aiohttp.ClientSession() as kept:
+        assert [await status(kept, f"{port}/{path}") for port, path in zip(ports, TWO_PATHS, strict=True)] == [200, 200]
+        rooms.drain.is_draining = True
+        closing = begin(stack.aclose())
+        await until(lambda: asked_s == [5.0])
+        for client in (kept, aiohttp.ClientSession()):  # the second comes only now
+            async with client:
+                for port, path in zip(ports, TWO_PATHS, strict=True):
+                    async with client.get(f"{port}/{path}") as answer:
+                        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        assert not closing.done()
+        over.set()
+        await closing
+    with pytest.raises(aiohttp.ClientConnectorError):
+        async with aiohttp.ClientSession() as newcomer:
+            await status(newcomer, f"{ports[0]}/public")
+
+
+async def test_a_start_that_fails_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody was sent here yet."""
+
+    async def sleep(_: float) -> None:
+        raise AssertionError("nobody is waited for")
+
+    monkeypatch.setattr(listeners, "sleep", sleep)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = Listen(port=taken.getsockname()[1], admin=AdminListen(port=0), shutdown_delay_s=5)
+        async with AsyncExitStack() as stack:
+            with pytest.raises(StartError):
+                await Rooms().open(stack, settings)
 
 
 @pytest.mark.parametrize("which", ["listen", "listen.admin"])

@@ -1,7 +1,9 @@
 """A server's page of metrics over HTTP: within bounds, and our credential to nobody else."""
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -15,7 +17,9 @@ PAGE = "llamacpp:prompt_tokens_total 5\nllamacpp:tokens_predicted_total 7\n"
 
 
 @asynccontextmanager
-async def serving(answer: web.Response | None = None) -> AsyncIterator[tuple[str, list[web.Request]]]:
+async def serving(
+    answer: web.Response | None = None, *, tls: ssl.SSLContext | None = None, socket: Path | None = None
+) -> AsyncIterator[tuple[str, list[web.Request]]]:
     """The address of a server that answers every request alike, and what it was asked."""
     asked: list[web.Request] = []
 
@@ -30,8 +34,12 @@ async def serving(answer: web.Response | None = None) -> AsyncIterator[tuple[str
     runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}", asked
+        if socket is not None:
+            await web.UnixSite(runner, str(socket)).start()
+            yield "http://llm.internal", asked
+            return
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+        yield f"{'http' if tls is None else 'https'}://127.0.0.1:{runner.addresses[0][1]}", asked
     finally:
         await runner.cleanup()
 
@@ -54,6 +62,22 @@ async def test_another_server_gets_no_credential() -> None:
         taken = await scrape(upstream(ours), [f"{other}/metrics", f"{ours}/m"])
         assert "Authorization" not in asked[0].headers
     assert [one.url for one in taken.scraped] == [f"{other}/metrics", f"{ours}/m"]
+
+
+async def test_a_server_behind_a_socket(tmp_path: Path) -> None:
+    async with serving(socket=tmp_path / "llm.sock") as (url, asked):
+        taken = await scrape(upstream(url).model_copy(update={"unix_socket": tmp_path / "llm.sock"}))
+    assert [series.tokens for series in taken.pages[0].series] == [5, 7] and len(asked) == 1
+
+
+async def test_a_server_with_a_certificate_of_our_own_authority(certificate: tuple[Path, Path]) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*certificate)
+    async with serving(tls=context) as (url, _):
+        with pytest.raises(ReconcileError, match="cannot be read"):
+            await scrape(upstream(url))
+        ours = Upstream.model_validate({"url": url, "kind": "llamacpp", "tls": {"ca_file": certificate[0]}})
+        assert [series.tokens for series in (await scrape(ours)).pages[0].series] == [5, 7]
 
 
 @pytest.mark.parametrize(

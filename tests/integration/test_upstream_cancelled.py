@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from proxy.upstream.connection import UpstreamConnection
-from proxy.upstream.pool import PoolLimits, ResponseHandle, UpstreamPool, connect_tcp
+from proxy.upstream.dialing import Dialer
+from proxy.upstream.pool import PoolLimits, ResponseHandle, UpstreamPool
 from proxy.upstream.request import Origin
 from tests.support.asking import REQUEST, ask, begin, echo_after, echo_forever, open_connections
 from tests.support.both_loops import on_both_loops
@@ -109,7 +110,7 @@ async def test_cancelled_when_the_connection_was_just_made() -> None:
     made = asyncio.Event()
 
     async def connect(factory: Callable[[], UpstreamConnection], origin: Origin, tls: ssl.SSLContext | None) -> None:
-        await connect_tcp(factory, origin, tls)
+        await Dialer(1.0)(factory, origin, tls)
         made.set()
         await asyncio.Event().wait()
 

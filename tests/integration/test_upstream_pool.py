@@ -7,11 +7,12 @@ from collections.abc import Callable
 import pytest
 
 from proxy.upstream.connection import UpstreamConnection
+from proxy.upstream.dialing import Dialer
 from proxy.upstream.errors import (
     UpstreamClosed,
     UpstreamConnectError,
 )
-from proxy.upstream.pool import PoolLimits, UpstreamPool, UpstreamRequest, connect_tcp
+from proxy.upstream.pool import PoolLimits, UpstreamPool, UpstreamRequest
 from proxy.upstream.request import Origin
 from tests.support.asking import MEGABYTE, REQUEST, ask, begin, echo_forever, never_answer, open_connections
 from tests.support.both_loops import on_both_loops
@@ -198,7 +199,7 @@ async def test_a_connection_that_opens_after_the_pool_was_closed_is_not_used() -
 
     async def connect(factory: Callable[[], UpstreamConnection], origin: Origin, tls: ssl.SSLContext | None) -> None:
         await go.wait()
-        await connect_tcp(factory, origin, tls)
+        await Dialer(1.0)(factory, origin, tls)
 
     async with serve(never_answer) as server:
         pool = UpstreamPool(server.origin, PoolLimits(), connect=connect)

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,10 +15,11 @@ from redis.exceptions import ConnectionError as RedisGone
 
 from ledger.audit import audit
 from ledger.entries import SettledEntry, WalletState
+from ledger.lanes import lane_of
 from ledger.postgres import Store
 from ledger.posting import OnStep, PostOutcome, no_step
 from ledger.redis_schema import LEDGER_GROUP, usage_stream
-from ledger.writer import LedgerWriter
+from ledger.writer import MAX_ACKNOWLEDGED, LedgerWriter
 from runtime.embedded.valkey import EmbeddedValkey
 from runtime.postgres import create_pool
 from runtime.tasks import TaskSet
@@ -71,6 +73,17 @@ class Ledger:
             await asyncio.wait_for(asyncio.gather(*running), 30)
 
 
+async def same_lane(ledger: Ledger, count: int) -> list[WalletState]:
+    """Wallets whose events are posted together."""
+    found: dict[int, list[WalletState]] = defaultdict(list)
+    while True:
+        wallet = await ledger.wallet()
+        lane = found[lane_of(wallet.wallet_id)]
+        lane.append(wallet)
+        if len(lane) == count:
+            return lane
+
+
 async def length_is(redis: Redis, length: int) -> bool:
     return bool(await redis.xlen(STREAM) == length)
 
@@ -118,6 +131,18 @@ async def test_several_writers_share_the_work_and_post_each_event_once(ledger: L
     for wallet in wallets:
         assert await ledger.balance(wallet) == 10 * USD - 60_000
         assert (await cached_wallet(ledger.redis, wallet))["unposted"] == 0
+    assert (await audit(ledger.store.pool)).holds
+
+
+async def test_what_is_acknowledged_in_several_calls_leaves_what_it_added(ledger: Ledger) -> None:
+    wallets = await same_lane(ledger, 2)
+    for number in range(MAX_ACKNOWLEDGED + 20):
+        await settle(ledger.redis, settled(wallets[number % 2], 1000 + number))
+    async with ledger.writing(LedgerWriter(ledger.redis, ledger.store, 0, "one")):
+        await everything_posted(ledger.redis)
+    for wallet in wallets:
+        cached = await cached_wallet(ledger.redis, wallet)
+        assert (cached["unposted"], cached["balance"]) == (0, await ledger.balance(wallet))
     assert (await audit(ledger.store.pool)).holds
 
 

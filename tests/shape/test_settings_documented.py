@@ -10,6 +10,7 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
+from docs import tabulate_settings
 from docs.describe_settings import FILE, SCHEMA, documented, render
 from runtime.config import OVERRIDES, load
 from runtime.settings import Config
@@ -125,6 +126,12 @@ def test_what_the_program_refuses_an_editor_marks(tree: dict[str, Any]) -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "tests" / "data" / "config").glob("bad_unknown*.yaml")), ids=str)
 def test_an_editor_finds_what_is_unknown(path: Path) -> None:
     assert not VALIDATOR.is_valid(yaml.safe_load(path.read_text()))
+
+
+def test_every_setting_has_its_row_for_operators() -> None:
+    page = tabulate_settings.PAGE.read_text()
+    assert page == tabulate_settings.written(page), "run `python docs/tabulate_settings.py`"
+    assert {name for name in LEAVES if f"| `{name}` |" not in page} == set()
 
 
 def test_the_reader_of_the_file_finds_what_it_is_for() -> None:

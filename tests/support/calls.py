@@ -13,9 +13,11 @@ from metering.pricing import Price
 from proxy import asking
 from proxy.door import Door
 from proxy.keys import Identity
-from proxy.routing import Route
+from proxy.routing import Fleet, Route
 from proxy.settlement import Admitted
+from proxy.upstream.attempts import Attempts
 from proxy.upstream.pool import PoolLimits, UpstreamPool, parse_origin
+from runtime.clock import monotonic_ms
 from runtime.settings import Upstream
 from runtime.strikes import Strikes
 
@@ -67,7 +69,8 @@ def admitted(client_request_id: str | None = None, **body: Any) -> Admitted:
         identity=IDENTITY,
         asked=asking.parse(chat_body(**body), endpoints.OPENAI[0], "application/json"),
         endpoint="/v1/chat/completions",
-        route=route(),
+        fleet=(fleet := Fleet([route()])),
+        attempts=Attempts(fleet.balance, monotonic_ms),
         price=price(),
         client_request_id=client_request_id,
         plan=HoldPlan(Bound(input_tokens=10, output_tokens=100), price(), limit=100),

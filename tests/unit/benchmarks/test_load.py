@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from benchmarks.load import OPEN, Load, connect
+from benchmarks.client import connect
+from benchmarks.load import OPEN, Load
 from benchmarks.upstream import TOKENS, Books, Connection
 
 
@@ -47,10 +48,11 @@ async def test_streams_are_all_open_before_it_is_said(capsys: pytest.CaptureFixt
     assert capsys.readouterr().out == OPEN
 
 
-async def test_requests_at_fixed_times_are_all_made() -> None:
+@pytest.mark.parametrize("what", ["plain", "short"])
+async def test_requests_at_fixed_times_are_all_made(what: str) -> None:
     books = Books()
     async with loading(books, 4) as load:
-        found = await load.first(rate=500, seconds=0.1)
+        found = await load.paced(rate=500, seconds=0.1, what=what)
     assert found["requests"] == books.requests == 50
     assert 0 < found["p50_ms"] <= found["p99_ms"]
 

@@ -9,6 +9,10 @@ def drawn(title: str, picture: str) -> dict[str, Any]:
     return {"title": title, "picture": picture}
 
 
+def limit(kind: str, sign: str, value: float) -> dict[str, Any]:
+    return {"kind": kind, "label": f"{kind} {sign} a", "value": value}
+
+
 def test_figures_of_a_picture_stand_together_in_their_order() -> None:
     found = groups([drawn("c", "two"), drawn("b", "one"), drawn("x", ""), drawn("a", "two")])
     assert {name: [figure["title"] for figure in figures] for name, figures in found.items()} == {
@@ -30,8 +34,10 @@ def test_bars_beside_which_the_others_would_not_be_seen_are_cut_off() -> None:
 
 
 def test_the_limit_that_is_hardest_to_keep_is_drawn() -> None:
-    low, high = {"label": "must be ≤ a", "value": 1.0}, {"label": "must be ≤ b", "value": 2.0}
-    assert strictest({"limits": [high, low]}) == low
-    least, most = {"label": "must be ≥ a", "value": 1.0}, {"label": "must be ≥ b", "value": 2.0}
-    assert strictest({"limits": [least, most]}) == most
-    assert strictest({"limits": []}) is None
+    low, high = limit("must", "≤", 1.0), limit("must", "≤", 2.0)
+    assert strictest({"limits": [high, low]}) == [low]
+    least, most = limit("must", "≥", 1.0), limit("must", "≥", 2.0)
+    assert strictest({"limits": [least, most]}) == [most]
+    aim = limit("aim", "≥", 3.0)
+    assert strictest({"limits": [aim, limit("aim", "≥", 2.5), least, most]}) == [most, aim]
+    assert strictest({"limits": []}) == []

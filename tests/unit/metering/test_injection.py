@@ -7,9 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metering import endpoints
+from metering.endpoints import Endpoint
 from metering.formats import chat, completions, messages, ollama, responses
 from metering.formats.format import WireFormat
-from metering.injection import Outgoing, Removal, outgoing
+from metering.injection import (
+    _LOOK_BYTES,
+    _MAX_NAME_BYTES,
+    Outgoing,
+    Removal,
+    _named,
+    _quoted,
+    outgoing,
+)
 from metering.kinds import KINDS
 
 MESSAGES = '"messages":[{"role":"user","content":"hi"}]'
@@ -305,3 +314,27 @@ def test_what_generates_text_has_a_limit_or_is_never_lowered(endpoint: endpoints
     assert set(wire.limits) <= wire.decides and (not wire.limits_in or wire.limits_in in wire.decides)
     has_limit = endpoint.path.rpartition("/")[2] in ("completions", "responses", "messages", "chat", "generate")
     assert bool(wire.limits) == has_limit
+
+
+# runs of bytes around the size that is looked at at once, with and without names in them
+_runs = st.integers(1, 9000).map(lambda length: b"x" * length)
+_words = st.sampled_from(
+    [b'"model"', b'"stream"', b'"mode', b'"n"model"', b'"', b'"max_tokens"', b'model"', b'"modelmodel"']
+)
+
+
+@given(st.lists(_runs | _words, max_size=12).map(b"".join))
+def test_names_are_found_in_large_bodies_as_in_small_ones(raw: bytes) -> None:
+    quoted = _quoted(chat.FORMAT.decides)
+    assert _named(raw, quoted) == quoted.findall(raw)
+
+
+@pytest.mark.parametrize("before", range(_LOOK_BYTES - 12, _LOOK_BYTES + 2))
+def test_a_name_at_the_seam_is_found_once(before: int) -> None:
+    raw = b'"' + b"x" * before + b'"model"' + b"x" * _LOOK_BYTES
+    assert _named(raw, _quoted(chat.FORMAT.decides)) == [b"model"]
+
+
+@pytest.mark.parametrize("endpoint", [*endpoints.OPENAI, *endpoints.OLLAMA])
+def test_every_name_that_decides_is_short_enough_to_be_found(endpoint: Endpoint) -> None:
+    assert all(len(name) + len('""') <= _MAX_NAME_BYTES for name in endpoint.wire.decides)

@@ -13,6 +13,7 @@ from metering.verdict import Outcome
 from proxy import admitting
 from proxy.admitting import Desk, Wanted
 from proxy.failures import Failure
+from proxy.pace import Pace
 from proxy.prices import PriceBook
 from proxy.routing import Route, Routes
 from runtime.http.request import Request
@@ -41,7 +42,7 @@ async def read(
 
     monkeypatch.setattr(admitting, "read_body", body_of)
     desk = await desk_of(route(**(upstream or {})))
-    return await desk.read(made_request("POST"), endpoint)
+    return await desk.read(made_request("POST"), endpoint, Pace())
 
 
 async def test_the_hold_is_the_dearest_that_it_can_become(monkeypatch: pytest.MonkeyPatch) -> None:

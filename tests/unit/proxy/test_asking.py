@@ -8,7 +8,7 @@ import pytest
 
 from metering.endpoints import OLLAMA, OPENAI, Endpoint
 from metering.kinds import KINDS
-from proxy.asking import parse
+from proxy.asking import parse, with_fields
 from proxy.failures import Failure
 from tests.support.calls import chat_body
 
@@ -102,3 +102,28 @@ def test_a_body_nested_too_deeply_to_be_written_again() -> None:
     raw = raw.replace(b'"x":null', b'"x":' + json.dumps(deep).encode())
     with pytest.raises(Failure, match="nested"):
         parse(raw, CHAT, JSON).sent(KINDS["generic"], may_ask=True)
+
+
+def test_the_operators_fields_are_read_as_if_the_client_had_said_them() -> None:
+    asked = parse(chat_body(max_tokens=100, Max_Tokens=7, seed=1), CHAT, JSON)
+    found = with_fields(asked, {"max_tokens": 5, "seed": None})
+    assert orjson.loads(found.raw) == found.fields == orjson.loads(chat_body(max_tokens=5))
+    assert (asked.ask.output_limit, found.ask.output_limit) == (100, 5)
+
+
+def test_operators_fields_that_make_no_request_are_refused() -> None:
+    with pytest.raises(Failure) as caught:
+        with_fields(parse(chat_body(), CHAT, JSON), {"max_tokens": "many"})
+    assert caught.value.param == "max_tokens"
+
+
+@pytest.mark.parametrize("name", ["", "tiny"])
+def test_a_model_that_goes_by_its_own_name_leaves_the_body_as_it_is(name: str) -> None:
+    assert parse(chat_body(), CHAT, JSON).sent(KINDS["generic"], may_ask=True, name=name).body == chat_body()
+
+
+def test_a_model_that_the_server_calls_otherwise() -> None:
+    raw = b'{"model":"large","model":"tiny","Model":"large","messages":[{"role":"user","content":"hi"}]}'
+    sent = parse(raw, CHAT, JSON).sent(KINDS["ollama"], may_ask=True, name="org/tiny").body
+    assert orjson.loads(sent) == {"model": "org/tiny", "messages": [{"role": "user", "content": "hi"}]}
+    assert sent.count(b"odel") == 1

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.exchange import TRANSITIONS, Command, Event, Exchange, OutOfOrder, State
+from proxy.upstream.attempts import MAX_ATTEMPTS
 
 MONEY = {Command.SETTLE, Command.RELEASE}
 LEFT = {Event.CLIENT_LEFT, Event.CLIENT_LEFT_READ_ON}
@@ -19,6 +20,8 @@ IMPOSSIBLE = {
     *((state, event) for state in (State.RECEIVED, State.KNOWN, State.ADMITTED) for event in _OF_AN_ANSWER),
     # nothing was admitted, so there is no upstream
     *((state, event) for state in (State.RECEIVED, State.KNOWN) for event in (Event.SENT, Event.UPSTREAM_FAILED)),
+    # only what was sent, and of which the client has seen nothing, can be sent elsewhere
+    *((state, Event.FAILED_OVER) for state in State if state not in (State.WAITING, State.CLOSED)),
     # it is sent once
     *((state, Event.SENT) for state in (State.WAITING, State.RELAYING, State.DRAINING)),
     # who waits for an answer drains nothing
@@ -68,17 +71,17 @@ def check_law(run: Run) -> None:
     is_over = run.exchange.state is State.CLOSED
     assert run.counts(MONEY) == (1 if was_admitted and is_over else 0)
     assert run.counts(LAST_WORDS) <= (1 if is_over else 0)
-    assert run.counts({Command.SEND_UPSTREAM}) == (1 if was_admitted else 0)
+    assert run.counts({Command.SEND_UPSTREAM}) == run.visited.count(State.ADMITTED), "once for each upstream"
 
 
 def every_run(run: Run, taken: tuple[Event, ...] = ()) -> Iterator[tuple[Event, ...]]:
-    """All ways from the beginning to the end; there is no way back in the table, so they are few."""
+    """All ways from the beginning to the end, with as many upstreams tried as are ever tried."""
     state = run.exchange.state
     if state is State.CLOSED:
         yield taken
         return
     for event in Event:
-        if (state, event) in TRANSITIONS:
+        if (state, event) in TRANSITIONS and (event, taken.count(event)) != (Event.FAILED_OVER, MAX_ATTEMPTS - 1):
             yield from every_run(replay((*taken, event)), (*taken, event))
 
 

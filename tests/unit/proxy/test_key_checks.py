@@ -48,3 +48,21 @@ async def test_it_works_behind_the_loop_and_the_loop_stays_where_it_is(monkeypat
     ((thread, rank),) = ranks
     assert thread != threading.get_native_id() and rank > before
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no rank of its own")
+async def test_where_that_is_forbidden_keys_are_checked_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a sandbox of systemd's or a container's may."""
+    asked: list[int] = []
+
+    def setpriority(_which: int, thread: int, _rank: int) -> None:
+        asked.append(thread)
+        raise PermissionError
+
+    monkeypatch.setattr(os, "setpriority", setpriority)
+    checks = KeyChecks()
+    try:
+        assert await checks.matches(KEY, row())
+    finally:
+        checks.close()
+    assert asked

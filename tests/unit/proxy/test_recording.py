@@ -10,6 +10,7 @@ from metering.admission import Limits
 from metering.settlements import Settlement
 from metering.tap import AnswerTap, StreamTap
 from proxy.counting import Counting
+from proxy.pace import Pace
 from proxy.recording import Recorder
 from proxy.settlement import Ending
 from runtime.coalesce import Overloaded
@@ -73,7 +74,7 @@ def stream(*events: bytes, trusts_counts: bool = True) -> StreamTap:
 
 async def test_what_was_reported_is_settled_at_once() -> None:
     rig = Rig()
-    recording = rig.recorder.charge(admitted(), COMPLETE, answer(USED), 5)
+    recording = rig.recorder.charge(admitted(), COMPLETE, answer(USED), Pace())
     entry = rig.limits.entry
     assert recording.entry is not None and recording.entry.request_id == entry.request_id
     assert (entry.input_tokens, entry.output_tokens, entry.usage_source) == (3, 2, "reported")
@@ -84,7 +85,7 @@ async def test_what_was_reported_is_settled_at_once() -> None:
 async def test_what_was_not_is_counted_first_and_settled_once() -> None:
     rig = Rig()
     rig.tokenizer.may_answer.clear()
-    recording = rig.recorder.charge(admitted(stream=True), CUT, stream(CHUNK), 5)
+    recording = rig.recorder.charge(admitted(stream=True), CUT, stream(CHUNK), Pace())
     await asyncio.sleep(0)
     assert rig.limits.settled == [] and recording.entry is None
     rig.tokenizer.may_answer.set()
@@ -96,7 +97,7 @@ async def test_what_was_not_is_counted_first_and_settled_once() -> None:
 
 async def test_who_leaves_before_the_first_byte_pays_for_the_prompt() -> None:
     rig = Rig()
-    await rig.recorder.charge(admitted(), CUT, answer(b""), 5).wait(5)
+    await rig.recorder.charge(admitted(), CUT, answer(b""), Pace()).wait(5)
     entry = rig.limits.entry
     assert (entry.output_tokens, entry.usage_source) == (0, "tokenized")
     assert entry.input_tokens > 0 and entry.cost_nanos > 0
@@ -107,26 +108,28 @@ async def test_who_leaves_before_the_first_byte_pays_for_the_prompt() -> None:
 )
 async def test_where_nothing_came_and_it_was_not_the_clients_doing_it_is_free(reason: str, events: list[bytes]) -> None:
     rig = Rig()
-    await rig.recorder.charge(admitted(stream=True), Ending(reason, 200), stream(*events), 5).wait(5)
+    await rig.recorder.charge(admitted(stream=True), Ending(reason, 200), stream(*events), Pace()).wait(5)
     assert (rig.limits.entry.cost_nanos, rig.limits.entry.usage_source) == (0, "none")
 
 
 async def test_what_was_said_before_an_error_is_not() -> None:
     rig = Rig()
-    await rig.recorder.charge(admitted(stream=True), Ending("upstream_error", 200), stream(CHUNK, ERROR), 5).wait(5)
+    await rig.recorder.charge(admitted(stream=True), Ending("upstream_error", 200), stream(CHUNK, ERROR), Pace()).wait(
+        5
+    )
     assert rig.limits.entry.output_tokens == 10
 
 
 async def test_nothing_sent_is_free() -> None:
     rig = Rig()
-    rig.recorder.free(admitted(), Ending("upstream_error", 502, "The upstream failed."), 5)
+    rig.recorder.free(admitted(), Ending("upstream_error", 502, "The upstream failed."), Pace())
     assert (rig.limits.entry.cost_nanos, rig.limits.entry.error_message) == (0, "The upstream failed.")
 
 
 async def test_a_client_waits_only_so_long() -> None:
     rig = Rig()
     rig.tokenizer.may_answer.clear()
-    recording = rig.recorder.charge(admitted(stream=True), CUT, stream(CHUNK), 5)
+    recording = rig.recorder.charge(admitted(stream=True), CUT, stream(CHUNK), Pace())
     await recording.wait(0.001)
     assert recording.entry is None
     rig.tokenizer.may_answer.set()
@@ -136,7 +139,7 @@ async def test_a_client_waits_only_so_long() -> None:
 
 async def test_a_settlement_that_nobody_takes_is_on_record() -> None:
     rig = Rig(is_full=True)
-    recording = rig.recorder.charge(admitted(), COMPLETE, answer(USED), 5)
+    recording = rig.recorder.charge(admitted(), COMPLETE, answer(USED), Pace())
     assert recording.entry is not None and recording.entry.cost_nanos > 0
 
 
@@ -145,7 +148,7 @@ async def test_a_running_count_counts_if_it_is_trusted(trusts_running: bool) -> 
     rig = Rig()
     running = [CHUNK[:-3] + b',"usage":{"prompt_tokens":3,"completion_tokens":%d}}\n\n' % n for n in (1, 2)]
     tap = stream(*running, trusts_counts=trusts_running)
-    recording = rig.recorder.charge(admitted(stream=True), CUT, tap, 5, trusts_running=trusts_running)
+    recording = rig.recorder.charge(admitted(stream=True), CUT, tap, Pace(), trusts_running=trusts_running)
     await recording.wait(5)
     entry = rig.limits.entry
     assert (entry.output_tokens, entry.usage_source) == ((2, "partial") if trusts_running else (10, "tokenized"))

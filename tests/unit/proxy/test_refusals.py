@@ -173,3 +173,13 @@ def test_a_refused_credential_is_ours_and_not_the_clients(status: int) -> None:
 def test_any_other_answer_is_named_by_its_status(status: int) -> None:
     failure = refusals.of_status(status)
     assert (failure.status, failure.code) == (502, "upstream_error") and str(status) in failure.message
+
+
+def test_nobody_to_ask_says_when_to_come_back() -> None:
+    found = refusals.nobody_to_ask(4_200)
+    assert (found.status, found.code, found.headers) == (
+        502,
+        "upstream_error",
+        {"retry-after": "5", "retry-after-ms": "4200"},
+    )
+    assert refusals.nobody_to_ask(0).headers["retry-after"] == "1"

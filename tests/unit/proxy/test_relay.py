@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from metering.injection import NOTHING_REMOVED, Removal
 from metering.tap import AnswerTap, StreamTap
-from proxy.relay import COLLECT_BYTES, Relay, Signal
+from proxy.relay import COLLECT_BYTES, NOTHING_SENT, Relay, Signal
 from proxy.upstream.connection import ResponseHandle
 from proxy.upstream.errors import UpstreamClosed, UpstreamProtocolError
 from runtime.http.stream import AnswerStream
@@ -55,9 +55,11 @@ class Client(AnswerStream):
 
 
 class Rig:
-    def __init__(self, *, remove_usage: bool = False) -> None:
+    def __init__(self, *, remove_usage: bool = False, begins_late: bool = False) -> None:
         removal = Removal(usage_chunk=True, nulls=True) if remove_usage else NOTHING_REMOVED
-        self.relay = Relay(lambda _, framing: AnswerTap() if framing is None else StreamTap(removal=removal))
+        self.relay = Relay(
+            lambda _, framing: AnswerTap() if framing is None else StreamTap(removal=removal), begins_late=begins_late
+        )
         self.upstream = Upstream()
         self.relay.upstream = self.upstream
         self.client = Client()
@@ -390,3 +392,29 @@ async def test_what_is_owed_is_what_is_delivered_or_read_on() -> None:
     await begun.attached()
     left.relay.read_on()
     assert [rig.relay.is_owed for rig in (waiting, begun, left)] == [False, True, True]
+
+
+async def test_a_stream_that_others_could_take_over_begins_with_its_first_byte() -> None:
+    rig = Rig(begins_late=True)
+    rig.stream()
+    assert await rig.signals() == []
+    rig.say(CHUNK)
+    await rig.attached()
+    assert rig.client.received == CHUNK
+    rig.say(CHUNK)
+    assert rig.client.received == CHUNK * 2 and await rig.signals() == []
+
+
+async def test_what_others_could_take_over_and_is_no_stream_is_collected_as_ever() -> None:
+    rig = Rig(begins_late=True)
+    rig.relay.on_headers(200, JSON)
+    rig.say(b"{}")
+    rig.relay.on_end()
+    assert (await rig.signals(), rig.relay.body) == ([Signal.END], b"{}")
+
+
+def test_before_anything_is_sent_nothing_answers() -> None:
+    NOTHING_SENT.abort()
+    assert (NOTHING_SENT.status, NOTHING_SENT.body, NOTHING_SENT.is_owed) == (0, b"", False)
+    with pytest.raises(AssertionError, match="nothing answers"):
+        NOTHING_SENT._make_tap(b"", None)

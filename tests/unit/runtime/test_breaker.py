@@ -54,3 +54,12 @@ def test_it_says_when_to_try_again() -> None:
     assert [breaker.retry_after_ms(ms) for ms in (1000, 1060, 1100, 5000)] == [100, 40, 0, 0]
     breaker.succeeded()
     assert breaker.retry_after_ms(1000) == 0
+
+
+def test_a_failure_is_known_until_the_next_success() -> None:
+    breaker = Breaker(failures_to_open=2, open_ms=100)
+    seen = [breaker.has_failures]
+    breaker.failed(0)
+    seen.append(breaker.has_failures)
+    breaker.succeeded()
+    assert [*seen, breaker.has_failures] == [False, True, False]

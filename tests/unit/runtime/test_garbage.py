@@ -1,10 +1,10 @@
-"""What is imported is not looked through for garbage; afterwards all is as before."""
+"""What is imported, and what stays, is not looked through for garbage."""
 
 import gc
 
 import pytest
 
-from runtime.garbage import uncollected
+from runtime.garbage import collect_rarely, uncollected
 
 
 def test_nothing_is_collected_inside_and_what_was_made_there_stays_out_of_it() -> None:
@@ -22,3 +22,16 @@ def test_an_error_inside_does_not_leave_it_switched_off() -> None:
         raise ZeroDivisionError
     assert gc.isenabled()
     gc.unfreeze()
+
+
+def test_what_is_there_is_set_apart_and_the_rest_looked_through_rarely() -> None:
+    before = gc.get_threshold()
+    made = [[number] for number in range(1_000)]
+    try:
+        collect_rarely()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() >= len(made)
+        assert gc.get_threshold()[0] > 10_000
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()

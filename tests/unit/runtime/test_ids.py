@@ -10,7 +10,7 @@ times_ms = st.integers(0, 2**48 - 1)
 
 def test_the_example_of_the_standard() -> None:
     """RFC 9562, appendix A.6."""
-    random = ((0xCC3 << 62) | 0x18C4DC0C0C07398F).to_bytes(10)
+    random = ((0xCC3 << 64) | 0x18C4DC0C0C07398F).to_bytes(10)
     assert new_request_id(0x017F22E279B0, random) == UUID("017f22e2-79b0-7cc3-98c4-dc0c0c07398f")
 
 

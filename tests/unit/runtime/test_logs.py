@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import structlog
 
-from runtime.logs import ALLOWED_FIELDS, configure, set_level
+from runtime.logs import ALLOWED_FIELDS, configure, set_level, turn
+from runtime.metrics.common import LOG_LINES
 
 SECRET = "pp_live-0123456789abcdefghijklmnop"
 
@@ -102,30 +103,54 @@ def test_a_level_below_the_one_set_is_silent(lines: Lines) -> None:
     assert lines.getvalue() == ""
 
 
-def test_the_level_can_change_while_loggers_are_in_use(lines: Lines) -> None:
+def test_the_level_of_loggers_that_are_in_use_can_be_changed(lines: Lines) -> None:
     log = structlog.get_logger("farebox.test")
-    for level in ("warning", "debug", "info", "error"):
-        set_level(level)
-        for said in ("debug", "info", "warning", "error"):
-            getattr(log, said)(f"{said} at {level}")
-        log.log(logging.WARNING, f"logged at {level}")
-        try:
-            raise KeyError
-        except KeyError:
-            log.exception(f"exception at {level}")
-    assert [line["event"] for line in lines.read_lines()] == [
-        *("warning at warning", "error at warning", "logged at warning", "exception at warning"),
-        *("debug at debug", "info at debug", "warning at debug", "error at debug"),
-        *("logged at debug", "exception at debug"),
-        *("info at info", "warning at info", "error at info", "logged at info", "exception at info"),
-        *("error at error", "exception at error"),
-    ]
-
-
-def test_a_librarys_lines_follow_the_level(lines: Lines) -> None:
-    set_level("error")
-    logging.getLogger("some.library").warning("quiet")
+    bound = log.bind(model="m")
+    log.debug("unheard_of")
     set_level("debug")
-    logging.getLogger("some.library").info("never, whatever the level: libraries say too much")
-    logging.getLogger("some.library").warning("heard")
-    assert [line["reason"] for line in lines.read_lines()] == ["heard"]
+    log.debug("first")
+    bound.debug("second")
+    assert log.is_enabled_for(logging.DEBUG)
+    set_level("error")
+    log.warning("unheard_of")
+    assert [line["event"] for line in lines.read_lines()] == ["first", "second"]
+    assert not log.is_enabled_for(logging.WARNING)
+
+
+@pytest.mark.parametrize(("steps", "reached"), [([1], "debug"), ([1, 1], "debug"), ([-1], "warning")])
+def test_a_step_at_a_time_it_says_more_or_less(lines: Lines, steps: list[int], reached: str) -> None:
+    for step in steps:
+        turn(step)
+    assert [line["log_level"] for line in lines.read_lines()] == [reached] * len(steps)
+
+
+def test_warnings_and_errors_are_counted_by_event(lines: Lines) -> None:
+    before = dict(LOG_LINES.values)
+    log = structlog.get_logger("farebox.test")
+    for say in (log.debug, log.info, log.warning, log.error, log.error):
+        say("counted")
+    grown = {labels: count - before.get(labels, 0) for labels, count in LOG_LINES.values.items()}
+    assert (grown["warning", "counted"], grown["error", "counted"]) == (1, 2)
+    assert ("info", "counted") not in grown
+
+
+def test_what_has_no_value_is_not_said(lines: Lines) -> None:
+    structlog.get_logger("farebox.test").info("said", model=None, count=0)
+    (line,) = lines.read_lines()
+    assert "model" not in line
+    assert line["count"] == 0
+
+
+def test_a_line_is_one_write(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several workers write to the same place, and their lines must not mix."""
+    written: list[str] = []
+
+    class Stream(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    configure("info", Stream())
+    structlog.get_logger("farebox.test").info("said")
+    (line,) = written
+    assert line.endswith("\n")

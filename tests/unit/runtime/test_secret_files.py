@@ -48,7 +48,7 @@ def test_in_every_place_of_a_list(tmp_path: Path, secret: Path) -> None:
     more = f"keys: {{pepper_file: {secret}}}\n"
     path = config_of(tmp_path, more)
     text = path.read_text().replace(
-        "[{url: http://h}]", f"[{{url: http://h}}, {{url: http://i, api_key_file: {secret}}}]"
+        "[{url: http://h}]", f"[{{url: http://h}}, {{name: i, url: http://i, api_key_file: {secret}}}]"
     )
     path.write_text(text)
     first, second = load(path, {}).upstreams

@@ -6,6 +6,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 from redis.exceptions import ConnectionError as RedisGone
+from structlog.testing import capture_logs
 
 from accounts.api.router import Access, Call, Route, table
 from accounts.errors import KeyNotFound, NotAuthenticated
@@ -82,3 +83,17 @@ async def test_every_way_to_fail_has_its_answer(error: Exception, status: int, c
     answer = await ask(Access.USER, "Bearer ana", error)
     assert (answer.status, answer.json()["code"]) == (status, code)
     assert b"secret" not in answer.body
+
+
+@pytest.mark.parametrize(
+    ("authorization", "error", "status"),
+    [("Bearer ana", None, 200), ("Bearer ana", KeyNotFound("there is no such key"), 404), (None, None, 401)],
+)
+async def test_every_request_has_its_line(authorization: str | None, error: Exception | None, status: int) -> None:
+    with capture_logs() as lines:
+        answer = await ask(Access.USER, authorization, error)
+    (line,) = [each for each in lines if each["event"] == "account_request"]
+    assert (line["status"], answer.status) == (status, status)
+    assert line["request_id"] == answer.headers["x-request-id"]
+    assert (line["user_id"] is None) is (authorization is None)
+    assert line["endpoint"].startswith("GET /")

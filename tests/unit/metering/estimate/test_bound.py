@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metering.endpoints import OLLAMA, OPENAI
-from metering.estimate.bound import Bound, bound
+from metering.estimate.bound import Bound, bound, highest
 from metering.kinds import KINDS
 from tests.support.corpus import TEXTS, most_counted
 from tests.unit.metering.estimate.test_audio import wav
@@ -272,3 +272,8 @@ def test_what_only_the_server_knows_has_a_floor() -> None:
     fields = {"input": "hi", "previous_response_id": "resp_1", "tools": [{"type": "file_search"}]}
     assert bound_of("/v1/responses", fields).input_tokens >= 2 * 16_384
     assert bound_of("/v1/responses", fields, context_tokens=8192).input_tokens == 8192
+
+
+def test_the_highest_of_two_is_enough_for_both() -> None:
+    one, other = Bound(input_tokens=1, output_tokens=9, images=2), Bound(input_tokens=3, audio_ms=4)
+    assert highest(one, other) == highest(other, one) == Bound(3, 9, images=2, audio_ms=4)

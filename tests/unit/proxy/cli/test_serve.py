@@ -32,7 +32,7 @@ class Unchanging:
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """And the signals of this process stay as they are."""
     monkeypatch.setattr("proxy.cli.serve.logs.configure", lambda level: None)
-    monkeypatch.setattr("proxy.cli.serve.outlive_hangups", lambda: None)
+    monkeypatch.setattr("proxy.cli.serve.hold_signals", lambda: None)
     monkeypatch.setattr("proxy.cli.serve.reload_event", asyncio.Event)
 
 
@@ -63,7 +63,8 @@ def test_one_proxy_in_this_process(
     served: list[tuple[int, bool]] = []
 
     @asynccontextmanager
-    async def serving(loaded: Config, *, reuse_port: bool) -> AsyncIterator[Unchanging]:
+    async def serving(loaded: Config, *, reuse_port: bool, metrics_slot: Path | None) -> AsyncIterator[Unchanging]:
+        assert metrics_slot is None
         served.append((loaded.listen.port, reuse_port))
         yield Unchanging()
 
@@ -79,17 +80,20 @@ def test_one_proxy_in_this_process(
 
 
 @pytest.mark.parametrize("code", [0, 1])
-def test_several_proxies_are_processes_of_their_own(config: Path, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    supervised: list[tuple[Path, int, int]] = []
+@pytest.mark.parametrize(("options", "count", "has_ledger"), [("--workers 3", 3, False), ("--ledger", 1, True)])
+def test_several_are_processes_of_their_own(
+    config: Path, options: str, count: int, has_ledger: bool, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervised: list[tuple[Path, int, int, bool]] = []
 
-    async def supervise(path: Path, listen: Listen, count: int) -> int:
-        supervised.append((path, listen.port, count))
+    async def supervise(path: Path, listen: Listen, count: int, *, with_ledger: bool) -> int:
+        supervised.append((path, listen.port, count, with_ledger))
         return code
 
     monkeypatch.setattr(module, "supervise", supervise)
-    result = CliRunner().invoke(serve, ["--config", str(config), "--workers", "3"])
+    result = CliRunner().invoke(serve, ["--config", str(config), *options.split()])
     assert result.exit_code == code
-    assert supervised == [(config, 8081, 3)]
+    assert supervised == [(config, 8081, count, has_ledger)]
 
 
 def test_a_worker_is_not_for_people() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.failures import Failure
-from proxy.http.form import HEAD_BYTES, MAX_FIELD_BYTES, MAX_PARTS, is_form, read_form
+from proxy.http.form import HEAD_BYTES, MAX_FIELD_BYTES, MAX_PARTS, is_form, read_form, renamed
 
 TYPE = "multipart/form-data; boundary=xyz"
 
@@ -84,3 +84,29 @@ def test_a_form_without_a_boundary() -> None:
 
 def test_a_field_has_a_limit() -> None:
     assert refusal(part("prompt", b"x" * (MAX_FIELD_BYTES + 1)) + END) == "request_too_large"
+
+
+FILE = part("file", b"a\r\n--xy\r\n\r\nname=model" + bytes(range(256)), "a.wav")
+
+
+def test_a_form_with_another_model_is_otherwise_as_it_came() -> None:
+    raw = FILE + part("model", b"whisper") + part("language", b"de") + END
+    assert (
+        renamed(raw, TYPE, "org/whisper-large")
+        == FILE + part("model", b"org/whisper-large") + part("language", b"de") + END
+    )
+    assert renamed(part("model", b"") + END, TYPE, "x") == part("model", b"x") + END
+
+
+@given(st.binary(max_size=200), st.text("ab\u00f6/-", min_size=1, max_size=9))
+def test_only_the_model_changes_whatever_the_file_holds(file: bytes, model: str) -> None:
+    raw = part("model", b"whisper") + part("file", file.replace(b"--xyz", b""), "a.wav") + END
+    assert read_form(renamed(raw, TYPE, model), TYPE) == read_form(raw, TYPE) | {"model": model}
+
+
+def test_a_form_that_could_be_read_in_another_way_is_not_renamed() -> None:
+    odd = b'--xyz\r\nContent-Disposition: form-data;\r\n name="model"\r\n\r\nwhisper\r\n' + END
+    assert read_form(part("model", b"x") + END, TYPE) == {"model": "x"}
+    with pytest.raises(Failure) as caught:
+        renamed(odd, TYPE, "y")
+    assert caught.value.code == "invalid_request_error"

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from metering.bucket import MINUTE_MS, Bucket
 from proxy.http import headers
 from proxy.http.headers import go_duration
+from runtime.http.request import Headers
 
 # RFC 9110, section 7.6.1, and the two that only proxies know.
 HOP_BY_HOP = [
@@ -161,17 +162,17 @@ def test_a_value_in_latin_1_stays_readable() -> None:
     ],
 )
 def test_the_clients_own_id_is_text_of_a_bounded_length(value: bytes, kept: str | None) -> None:
-    assert headers.client_request_id([(b"accept", b"*/*"), (b"x-client-request-id", value)]) == kept
+    assert headers.client_request_id(Headers([(b"accept", b"*/*"), (b"x-client-request-id", value)])) == kept
 
 
 @given(st.binary())
 def test_whatever_the_clients_id_is_it_can_be_written_down(value: bytes) -> None:
-    kept = headers.client_request_id([(b"x-client-request-id", value)])
+    kept = headers.client_request_id(Headers([(b"x-client-request-id", value)]))
     assert kept is None or kept.encode()
 
 
 def test_a_client_without_an_id_of_its_own() -> None:
-    assert headers.client_request_id([(b"accept", b"*/*")]) is None
+    assert headers.client_request_id(Headers([(b"accept", b"*/*")])) is None
 
 
 def test_rate_limits_are_the_keys_own() -> None:
@@ -220,3 +221,12 @@ def test_a_duration_is_read_back_exactly(wait_ms: int) -> None:
         if found:
             total, text = total + float(number) * factor, rest
     assert round(total) == wait_ms and text == ""
+
+
+def test_what_the_operator_adds_takes_the_place_of_what_else_has_its_name() -> None:
+    raw = [(b"x-org", b"of-the-client"), (b"x-org", b"again"), (b"x-kept", b"1")]
+    added = [(b"x-org", b"ours"), (b"authorization", b"Basic abc")]
+    passed = headers.to_upstream(raw, credential="sk", request_id="r", added=added)
+    assert [value for name, value in passed if name == b"x-org"] == [b"ours"]
+    assert [value for name, value in passed if name == b"authorization"] == [b"Basic abc"]
+    assert (b"x-kept", b"1") in passed

@@ -142,6 +142,17 @@ def test_a_request_is_written_and_its_response_told_in_order(rig: Rig) -> None:
     assert rig.connection.is_usable
 
 
+def test_a_connection_of_an_age_is_not_used_again(rig: Rig) -> None:
+    rig.now_s += LIMITS.max_age_s / 2
+    rig.begin()
+    rig.feed(LENGTH_5 + b"hello")
+    assert rig.connection.is_usable
+    rig.begin()
+    rig.now_s += LIMITS.max_age_s / 2
+    rig.feed(LENGTH_5 + b"hello")
+    assert rig.events[-2:] == ["over", "end"] and rig.transport.closed
+
+
 def test_one_read_is_one_call_with_its_chunks_joined(rig: Rig) -> None:
     rig.begin()
     rig.feed(CHUNKED + b"1\r\na\r\n2\r\nbc\r\n", b"1\r\nd\r\n", b"1\r\ne\r\n0\r\n\r\n")
@@ -423,7 +434,7 @@ def test_an_unused_connection_has_no_deadline(rig: Rig) -> None:
 
 def test_a_large_body_goes_out_only_as_fast_as_it_is_taken() -> None:
     rig = Rig(room=UPLOAD_SLICE_BYTES)
-    body = bytes(range(256)) * 1_024  # four slices
+    body = bytes(range(256)) * (4 * UPLOAD_SLICE_BYTES // 256)
     rig.begin(body)
     rounds = 0
     while len(rig.transport.written) < len(body):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.upstream.request import Origin, UpstreamRequest, encode_head, parse_origin
+from proxy.upstream.request import ForwardProxy, Origin, UpstreamRequest, encode_head, parse_origin
 
 ORIGIN = Origin("http", "127.0.0.1", 9000, "/v1")
 
@@ -20,6 +20,8 @@ ORIGIN = Origin("http", "127.0.0.1", 9000, "/v1")
         ("http://llm_server_1:8000/a/b//", Origin("http", "llm_server_1", 8000, "/a/b"), "llm_server_1:8000"),
         ("http://[::1]:8080/v1", Origin("http", "::1", 8080, "/v1"), "[::1]:8080"),
         ("http://[0:0:0:0:0:0:0:1]", Origin("http", "::1", 80), "[::1]"),
+        ("http://host/v1/?a=1&b=2", Origin("http", "host", 80, "/v1", "a=1&b=2"), "host"),
+        ("http://host/v1?", Origin("http", "host", 80, "/v1"), "host"),
     ],
 )
 def test_a_url_names_an_origin(url: str, origin: Origin, authority: str) -> None:
@@ -35,9 +37,8 @@ def test_a_url_names_an_origin(url: str, origin: Origin, authority: str) -> None
         ("http+unix://%2Ftmp%2Fllm.sock", "must begin with http"),
         ("http://user:hunter2@host/v1", "credentials"),
         ("http://hunter2@host/v1", "credentials"),
-        ("http://host/v1?key=hunter2", "query or a fragment"),
-        ("http://host/v1?", "query or a fragment"),
-        ("http://host/v1#hunter2", "query or a fragment"),
+        ("http://host/v1#hunter2", "fragment"),
+        ("http://host/v1?a=1#hunter2", "fragment"),
         ("http://", "needs a host"),
         ("http://:9000", "needs a host"),
         ("http://ho*st/", "needs a host"),
@@ -78,6 +79,38 @@ def test_the_head_is_framed_by_us() -> None:
 def test_a_request_without_a_body_names_a_length_only_where_one_is_expected() -> None:
     assert b"content-length" not in encode_head(UpstreamRequest("GET", "/models", []), ORIGIN)
     assert b"content-length: 0\r\n" in encode_head(UpstreamRequest("POST", "/models", []), ORIGIN)
+
+
+def first_lines(origin: Origin, path: str = "/chat", *, is_rooted: bool = False) -> list[bytes]:
+    return encode_head(UpstreamRequest("GET", path, [], is_rooted=is_rooted), origin).split(b"\r\n")[:3]
+
+
+def test_the_query_of_a_server_goes_with_every_request() -> None:
+    azure = parse_origin("https://a.example/openai/deployments/d?api-version=2024-10-21")
+    line, host, _ = first_lines(azure)
+    assert line == b"GET /openai/deployments/d/chat?api-version=2024-10-21 HTTP/1.1"
+    assert host == b"host: a.example"
+    assert first_lines(azure, "/x?y=1", is_rooted=True)[0] == b"GET /x?y=1&api-version=2024-10-21 HTTP/1.1"
+
+
+def test_a_proxy_is_told_the_whole_address_of_a_plain_request() -> None:
+    proxy = ForwardProxy("proxy", 3128, "Basic aHVudGVyMg==")
+    assert first_lines(Origin("http", "llm", 8000, "/v1", "a=1", proxy)) == [
+        b"GET http://llm:8000/v1/chat?a=1 HTTP/1.1",
+        b"host: llm:8000",
+        b"proxy-authorization: Basic aHVudGVyMg==",
+    ]
+    assert first_lines(Origin("http", "llm", 80, proxy=ForwardProxy("proxy", 3128)))[2] == b"connection: keep-alive"
+
+
+def test_a_proxy_is_told_nothing_of_what_is_encrypted() -> None:
+    origin = Origin("https", "llm", 443, "/v1", proxy=ForwardProxy("proxy", 3128, "Basic aHVudGVyMg=="))
+    assert first_lines(origin) == [b"GET /v1/chat HTTP/1.1", b"host: llm", b"connection: keep-alive"]
+
+
+def test_no_secret_shows_in_where_a_server_is() -> None:
+    origin = Origin("http", "llm", 80, "/v1", "key=hunter2", ForwardProxy("proxy", 1, "Basic hunter2"))
+    assert "hunter2" not in repr(origin) + str(origin)
 
 
 def test_a_query_is_part_of_the_path() -> None:

@@ -76,6 +76,22 @@ async def test_an_idle_connection_ends_by_itself() -> None:
 
 
 @on_both_loops
+async def test_who_is_to_go_elsewhere_is_answered_and_told_so() -> None:
+    async with listening(hello) as at:
+        reader, writer = await asyncio.open_connection(at.host, at.port)
+        writer.write(GET)
+        assert b"connection: close" not in await reader.readuntil(b"hello")
+        at.server.keep_nobody()
+        writer.write(GET)
+        assert b"connection: close" in await everything(reader)
+        writer.close()
+        reader, writer = await asyncio.open_connection(at.host, at.port)
+        writer.write(GET)
+        assert b"connection: close" in await everything(reader)
+        writer.close()
+
+
+@on_both_loops
 async def test_a_client_that_leaves_is_noticed_at_once() -> None:
     entered, cancelled = asyncio.Event(), asyncio.Event()
 

@@ -13,9 +13,25 @@ def test_an_upstreams_address_has_no_slash_at_its_end(url: str) -> None:
     assert upstream(url=url).url == url.rstrip("/")
 
 
+def test_an_upstreams_address_may_have_a_query() -> None:
+    assert upstream(url="https://h/openai/?api-version=1&b").url == "https://h/openai?api-version=1&b"
+
+
 @pytest.mark.parametrize(
     "url",
-    ["", "h:8000", "ftp://h", "http://", "http://u:p@h", "http://u@h", "http://h?a=1", "http://h#a", "http://[::1"],
+    [
+        "",
+        "h:8000",
+        "ftp://h",
+        "http://",
+        "http://u:p@h",
+        "http://u@h",
+        "http://h?",
+        "http://h?a=ö",
+        "http://h?a#b",
+        "http://h#a",
+        "http://[::1",
+    ],
 )
 def test_what_is_no_plain_address_is_refused(url: str) -> None:
     with pytest.raises(ValidationError):
