@@ -121,7 +121,7 @@ signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
     child = start_child([sys.executable, "-c", script], name="held", log_path=log, held=[signal.SIGUSR1])
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
     async with stopped_afterwards(child):
-        assert await until_line(log) == "deaf"
+        assert await until_line(log) == "deaf\n"
         child.send(signal.SIGUSR1)
         go.touch()
         assert await child.wait() == 7
