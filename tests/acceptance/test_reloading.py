@@ -184,3 +184,45 @@ async def test_administrators_routes_are_at_the_public_port_only_while_that_is_a
     running.write(listen=listen | {"admin_on_public_port": True})
     await running.hang_up(times=2)
     assert await status() == 401
+
+
+async def test_pages_may_call_from_a_browser_only_if_their_origin_is_listed(make: Make, customer: Customer) -> None:
+    ours, others = {"origin": "https://shop.example.com"}, {"origin": "https://other.example.com"}
+    running = make()
+    await running.start()
+    listen = running.tree["listen"] | {"cors_origins": [ours["origin"]]}
+
+    async def asked(origin: dict[str, str]) -> dict[str, str | None]:
+        """What a browser is told before it sends the request, and with the answer to it."""
+        asking = origin | {"access-control-request-method": "POST", "access-control-request-headers": "authorization"}
+        async with running.call.http.options(running.base_url + CHAT, headers=asking) as preflight:
+            told = {"preflight": preflight.headers.get("access-control-allow-headers")}
+        for name, body in (("whole", SHORT), ("stream", PACED), ("refused", chat("nobodys-model"))):
+            sent = running.call.http.post(running.base_url + CHAT, json=body, headers=customer.auth | origin)
+            async with sent as answer:
+                told[name] = answer.headers.get("access-control-allow-origin")
+                await answer.read()
+        return told
+
+    nothing = dict.fromkeys(("preflight", "whole", "stream", "refused"))
+    assert await asked(ours) == nothing
+    running.write(listen=listen)
+    assert (await running.hang_up())["settings"] == "listen.cors_origins"
+    assert await asked(others) == nothing
+    assert await asked(ours) == dict.fromkeys(nothing, ours["origin"]) | {"preflight": "authorization"}
+
+
+async def test_an_upstream_that_is_configured_as_before_keeps_what_waits_for_it(
+    make: Make, office: Office, customer: Customer, program: Program
+) -> None:
+    """One request at a time: a reload must not let a second one in beside the first."""
+    narrow = upstreams(program, max_connections=1, max_waiting=0)
+    running = make(upstreams=narrow)
+    await running.start()
+    async with running.call.http.post(running.base_url + CHAT, json=PACED, headers=customer.auth) as answer:
+        await answer.content.readline()
+        running.write(holds={"step_tokens": 64}, models=[{"name": TINY, "body": {"seed": 1}}])
+        await running.hang_up()
+        assert await running.status(customer, SHORT) == (503, "overloaded")
+        await answer.read()
+    assert await running.status(customer, SHORT) == (200, None)
