@@ -178,7 +178,8 @@ async def farebox(on: Ground, **sections: Any) -> AsyncIterator[Farebox]:
     """Its wallets, keys and ledger; `sections` are laid over those of its configuration."""
     limits = {"max_requests_per_minute": REQUESTS_PER_MINUTE, "max_requests_per_day": REQUESTS_PER_MINUTE}
     upstream = {"name": "main", "url": on.upstream + "/v1", "models": [MODEL], "max_connections": UPSTREAM_CONNECTIONS}
-    usual = {"keys": limits, "log": {"level": "warning"}, "listen": {"port": free_port()}, "upstreams": [upstream]}
+    listen = {"port": free_port(), "max_wrong_keys_per_minute": 0}  # all load comes from one address
+    usual = {"keys": limits, "log": {"level": "warning"}, "listen": listen, "upstreams": [upstream]}
     program = Program(on.folder, on.database, on.redis, usual | sections)
     program.write_config()
     async with open_office(program) as office:

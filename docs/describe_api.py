@@ -50,7 +50,8 @@ and their sites call, with user tokens. An API key is no user token, and a user 
 
 `Authorization: Bearer <JWT>`, whose `sub` is the user's id; config.yaml's `identity` says whose tokens are taken and
 who is an administrator. A running Farebox serves this page's source, for the routes that it has, as OpenAPI 3.1:
-`GET /api/ai-api/openapi.json`.
+`GET /api/ai-api/openapi.json`. Administrators' routes are served where `listen.admin` or `listen.admin_on_public_port`
+says, or nowhere.
 
 - Bodies are JSON objects of at most 64 KiB, sent as `content-type: application/json`. Fields that are not listed, and
   fields that come twice, are refused.

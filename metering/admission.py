@@ -127,7 +127,7 @@ class Limits:
         # One for each: the node of one shard may be away while the others are well.
         self._breakers = [Breaker(_BREAKER_FAILURES, _BREAKER_OPEN_MS) for _ in range(shards)]
         self._admit_script = script(redis, "admit")
-        self._max_backlog_events = max_backlog_events
+        self.max_backlog_events = max_backlog_events
         self._tasks = TaskSet()
         self._background = TaskSet()
         self.leases = Leases(redis, loader, shards=shards, clock_ms=clock_ms, on_answer=self._note_answer)
@@ -286,7 +286,7 @@ class Limits:
 
     async def _admit_batch(self, shard: int, batch: list[tuple[Admission, str]]) -> list[Decision]:
         keys = [holds_key(shard), usage_stream(shard)]
-        args: list[Any] = [LEASE_MS, self._max_backlog_events]
+        args: list[Any] = [LEASE_MS, self.max_backlog_events]
         for request, judged in batch:
             keys.append(key_state_key(shard, request.key_id))
             keys.append(wallet_key(shard, request.wallet_id))

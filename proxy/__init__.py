@@ -9,6 +9,7 @@
     leaving       a client that left: is the rest of its answer worth reading?
     questions     which upstreams refuse to be asked for usage
     error_shapes  a failure in the words of OpenAI, Anthropic or Ollama
+    door          a known key passes, who keeps guessing waits
     keys          presented key -> who it is: this process -> Redis (key_cache) -> Postgres -> bcrypt (key_checks)
     prices        the price sheet in force, read again when Postgres announces a change
     routing       model -> the upstreams that serve it, and what is added to its requests (additions)
@@ -24,6 +25,7 @@
     http/         the leg to the client
     upstream/     the leg to the LLM server
     gateway_api, account_api   the routes of programs and of people, wired
+    surface       what is served with one configuration, exchanged for another while requests run
     app, workers  the composition root; several processes on one port
     starting      ports, signals, the error of a start: for those who only start others
     stopping      how long a stop takes at most, step by step

@@ -39,7 +39,10 @@ from runtime.version import farebox_version
 
 @dataclass(frozen=True, slots=True)
 class AccountTables:
-    """The routes by method and path; `admin` are those of a port of their own, and none where there is no such port."""
+    """The routes by method and path; `admin` are those of a port of their own, and none where there is no such port.
+
+    Unless they were asked for, administrators' routes are not at the public one.
+    """
 
     public: dict[tuple[str, str], Handler]
     admin: dict[tuple[str, str], Handler]
@@ -49,11 +52,11 @@ async def open_account_api(stack: AsyncExitStack, config: Config, backends: Back
     """`stack` closes what the routes need. Each port describes its own."""
     verifier = _remembering(await stack.enter_async_context(open_verifier(config.identity)), config.notices, backends)
     routes = account_routes(stack, config, backends)
-    if config.listen.admin is None:
+    if config.listen.admin_on_public_port:
         return AccountTables(_described(routes, verifier), {})
     admin = [route for route in routes if route.path.startswith(f"{BASE}/")]
     public = [route for route in routes if route not in admin]
-    return AccountTables(_described(public, verifier), _described(admin, verifier))
+    return AccountTables(_described(public, verifier), _described(admin, verifier) if config.listen.admin else {})
 
 
 def _described(routes: list[Route], verifier: Verifier) -> dict[tuple[str, str], Handler]:

@@ -17,11 +17,12 @@ from metering.pricing import Price
 from metering.verdict import Outcome
 from proxy import asking, refusals
 from proxy.asking import Asked
+from proxy.door import Door
 from proxy.failures import Failure
 from proxy.http import headers
-from proxy.http.body import presented_key, read_body
+from proxy.http.body import read_body
 from proxy.http.client_address import client_address
-from proxy.keys import Identity, KeyVerifier
+from proxy.keys import Identity
 from proxy.pace import Pace
 from proxy.prices import PriceBook
 from proxy.routing import Fleet, Route, Routes
@@ -49,7 +50,7 @@ class Wanted(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    verifier: KeyVerifier
+    door: Door
     limits: Limits
     prices: PriceBook
     routes: Routes
@@ -57,7 +58,7 @@ class Desk:
     holds: Holds = field(default_factory=Holds)
 
     async def identify(self, request: Request, pace: Pace) -> Identity:
-        pace.identity = identity = await self.verifier.verify(presented_key(request.headers))
+        pace.identity = identity = await self.door.identify(request)
         return identity
 
     async def read(self, request: Request, endpoint: Endpoint, pace: Pace) -> Wanted:

@@ -8,16 +8,16 @@ from pathlib import Path
 import structlog
 
 from accounts.prices import read_sheet
-from proxy.account_api import open_account_api
 from proxy.backends import in_short, open_backends
 from proxy.drain import Drain
 from proxy.gateway_api import RouteTable, open_gateway
+from proxy.gauges import GatewayLook
 from proxy.health import Health
-from proxy.listeners import listen
 from proxy.meters import PROXY
-from proxy.metrics_api import open_metrics, with_metrics
+from proxy.metrics_api import open_metrics
 from proxy.prices import PriceBook, price_listener
 from proxy.starting import StartError
+from proxy.surface import Base, Surface
 from runtime.garbage import collect_rarely
 from runtime.postgres import Pool
 from runtime.service_manager import READY, STOPPING, tell
@@ -28,8 +28,10 @@ log = structlog.get_logger("farebox.app")
 
 
 @asynccontextmanager
-async def serving(config: Config, *, reuse_port: bool = False, metrics_slot: Path | None = None) -> AsyncIterator[str]:
-    """A serving process, ready when entered; yields its address. On leaving: drained, settled, closed.
+async def serving(
+    config: Config, *, reuse_port: bool = False, metrics_slot: Path | None = None
+) -> AsyncIterator[Surface]:
+    """A serving process, ready when entered; yields what it serves. On leaving: drained, settled, closed.
 
     `metrics_slot`: where its metrics meet those of the other workers on its port.
     """
@@ -42,17 +44,18 @@ async def serving(config: Config, *, reuse_port: bool = False, metrics_slot: Pat
         listener = price_listener(config.database.url.get_secret_value(), prices)
         tasks.spawn(listener.run(asyncio.Event()), name="price-listener")
         drain = Drain()
-        health = Health(backends.redis, prices, drain)
+        health = health_table(Health(backends.redis, prices, drain))
         metrics = open_metrics(tasks, config, backends, PROXY, metrics_slot)
-        looks = metrics.book.looks
-        table = health_table(health) | await open_gateway(stack, config, backends, prices, drain, looks)
-        accounts = await open_account_api(stack, config, backends)
-        tables = with_metrics(metrics, config.listen, table | accounts.public, accounts.admin | health_table(health))
-        address = await listen(stack, config.listen, *tables, drain, reuse_port=reuse_port, looks=looks)
+        parts = await open_gateway(stack, config, backends)
+        max_bytes = config.spool.max_bytes
+        look = GatewayLook(parts.limits, parts.routes, parts.verifier, parts.spool, max_bytes, prices, drain)
+        metrics.book.looks.append(look)
+        base = Base(backends, prices, drain, parts, metrics, health)
+        surface = await Surface.open(stack, base, config, reuse_port=reuse_port)
         collect_rarely()
-        log.info("serving", address=address)
+        log.info("serving", address=surface.address)
         tell(READY)
-        yield address
+        yield surface
         tell(STOPPING)
         drain.is_draining = True
 

@@ -5,20 +5,18 @@ from dataclasses import dataclass
 from metering.admission import Limits, LimitsUnavailable
 from metering.policy import Policy, Refused
 from proxy import refusals
+from proxy.door import Door
 from proxy.failures import invalid_api_key
-from proxy.http.body import presented_key
 from proxy.http.client_address import client_address
-from proxy.keys import Identity, KeyVerifier
-from runtime.addresses import Network
+from proxy.keys import Identity
 from runtime.clock import wall_ms
 from runtime.http.request import Request
 
 
 @dataclass(frozen=True, slots=True)
 class Callers:
-    verifier: KeyVerifier
+    door: Door
     limits: Limits
-    trusted_proxies: tuple[Network, ...] = ()
 
     async def identify(self, request: Request) -> Identity:
         """Whose key is presented. Raises as `identify_with_policy`."""
@@ -31,7 +29,7 @@ class Callers:
         Raises the Failure to answer with, also where the key is revoked, expired or frozen, or this is not a place
         that it may be used from. Routes are not asked about: what takes nothing is open to every good key.
         """
-        identity = await self.verifier.verify(presented_key(request.headers))
+        identity = await self.door.identify(request)
         try:
             standing = await self.limits.standing(identity.key_id, identity.wallet_id, wall_ms())
         except LimitsUnavailable as error:
@@ -40,6 +38,6 @@ class Callers:
             raise invalid_api_key()
         if standing.is_frozen:
             raise refusals.key_frozen()
-        if not standing.policy.allows_ip(client_address(request.remote, request.raw_headers, self.trusted_proxies)):
+        if not standing.policy.allows_ip(client_address(request.remote, request.raw_headers, self.door.trusted)):
             raise refusals.of_policy(Refused.IP)
         return identity, standing.policy

@@ -19,7 +19,7 @@ from metering.injection import Outgoing
 from metering.kinds import OnClientLeft
 from proxy import meters, refusals, request_log
 from proxy.admitting import Desk
-from proxy.drain import Drain
+from proxy.drain import Drain, Generation
 from proxy.error_shapes import ErrorShape, body_of, last_event, shape_of
 from proxy.exchange import Command, Event, Exchange, State
 from proxy.failures import Failure
@@ -61,7 +61,7 @@ class Gateway:
     desk: Desk
     recorder: Recorder
     listen: Listen
-    drain: Drain
+    drain: Drain | Generation
     questions: Questions = field(default_factory=Questions)
     drains: Drains = field(default_factory=Drains)
     tasks: TaskSet = field(default_factory=TaskSet)

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
@@ -16,14 +17,17 @@ from proxy.admitting import Desk
 from proxy.backends import Backends, in_short
 from proxy.callers import Callers
 from proxy.counting import Counting
-from proxy.drain import Drain
+from proxy.door import Door
+from proxy.drain import Drain, Generation
 from proxy.gateway import Gateway
-from proxy.gauges import GatewayLook, Look
 from proxy.keys import KeyVerifier
+from proxy.leaving import Drains
 from proxy.models import ModelList
-from proxy.opening import open_routes
+from proxy.opening import RoutesInUse
 from proxy.prices import PriceBook
+from proxy.questions import Questions
 from proxy.recording import Recorder
+from proxy.routing import Routes
 from proxy.starting import StartError
 from proxy.stopping import COUNT_S, SETTLE_S
 from proxy.tracing import open_tracing
@@ -31,19 +35,38 @@ from proxy.usage_lookup import UsageLookup
 from runtime.http.request import Reply
 from runtime.settings import Config, SpoolFolder
 from runtime.spool import Spool
+from runtime.strikes import Strikes
+from runtime.tasks import TaskSet
 
 log = structlog.get_logger("farebox.app")
 
 RouteTable = dict[tuple[str, str], Callable[..., Awaitable[Reply]]]
 
 
-async def open_gateway(
-    stack: AsyncExitStack, config: Config, backends: Backends, prices: PriceBook, drain: Drain, looks: list[Look]
-) -> RouteTable:
-    """Every path that is answered; OpenAI's and Anthropic's stand under `/v1` and `/api/v1` alike.
+@dataclass(slots=True)
+class GatewayParts:
+    """What lives as long as the process, whatever is configured meanwhile."""
 
-    `looks` gets what puts the gauges.
-    """
+    limits: Limits
+    verifier: KeyVerifier
+    strikes: Strikes
+    recorder: Recorder
+    routes: RoutesInUse
+    spool: Spool
+    questions: Questions = field(default_factory=Questions)
+    drains: Drains = field(default_factory=Drains)
+    tasks: TaskSet = field(default_factory=TaskSet)
+
+    def follow(self, config: Config) -> None:
+        """What of it is a number or a list, from now on as `config` says."""
+        self.limits.max_backlog_events = config.holds.max_unposted_events
+        self.strikes.per_minute = config.listen.max_wrong_keys_per_minute
+        self.recorder.slow_ms = _slow_ms(config)
+        self.recorder.trusted_proxies = config.listen.trusted_proxies
+
+
+async def open_gateway(stack: AsyncExitStack, config: Config, backends: Backends) -> GatewayParts:
+    """Each part is closed in the reverse order."""
     tracing = await stack.enter_async_context(open_tracing(config.traces))
     spool = await _open_spool(config.spool)
     stack.push_async_callback(spool.close)
@@ -56,19 +79,34 @@ async def open_gateway(
     )
     stack.push_async_callback(_drain, limits)
     limits.start()
-    routes = await open_routes(stack, config)
+    routes = RoutesInUse()
+    stack.push_async_callback(routes.close)
     verifier = _verifier(config, backends)
     stack.push_async_callback(verifier.close)
     counter = _token_counter(config)
     stack.push_async_callback(counter.close)
-    looks.append(GatewayLook(limits, routes, verifier, spool, config.spool.max_bytes, prices, drain))
-    slow_ms = int(config.log.slow_s * 1000)
-    recorder = Recorder(limits, Counting(counter), slow_ms, config.listen.trusted_proxies, tracing)
+    trusted, slow_ms = config.listen.trusted_proxies, _slow_ms(config)
+    recorder = Recorder(limits, Counting(counter), slow_ms, trusted, tracing)
     stack.push_async_callback(recorder.tasks.drain, COUNT_S)
-    desk = Desk(verifier, limits, prices, routes, config.listen, config.holds)
-    gateway = Gateway(desk, recorder, config.listen, drain)
-    stack.push_async_callback(gateway.tasks.cancel)
-    callers = Callers(verifier, limits, config.listen.trusted_proxies)
+    strikes = Strikes(config.listen.max_wrong_keys_per_minute)
+    parts = GatewayParts(limits, verifier, strikes, recorder, routes, spool)
+    stack.push_async_callback(parts.tasks.cancel)
+    return parts
+
+
+def gateway_table(
+    parts: GatewayParts,
+    config: Config,
+    routes: Routes,
+    backends: Backends,
+    prices: PriceBook,
+    drain: Drain | Generation,
+) -> RouteTable:
+    """Every path that is answered with this configuration; OpenAI's and Anthropic's stand under `/v1` and `/api/v1`."""
+    door = Door(parts.verifier, parts.strikes, config.listen.trusted_proxies)
+    desk = Desk(door, parts.limits, prices, routes, config.listen, config.holds)
+    gateway = Gateway(desk, parts.recorder, config.listen, drain, parts.questions, parts.drains, parts.tasks)
+    callers = Callers(door, parts.limits)
     lookup = UsageLookup(callers, RequestUsages(backends.pool))
     return route_table(gateway, ModelList(callers, prices, routes), lookup)
 
@@ -82,6 +120,10 @@ def route_table(gateway: Gateway, models: ModelList, lookup: UsageLookup) -> Rou
         table["GET", f"{base}/models/{{id}}"] = models.one
         table["GET", f"{base}/usage/{{request_id}}"] = lookup.show
     return table
+
+
+def _slow_ms(config: Config) -> int:
+    return int(config.log.slow_s * 1000)
 
 
 def _token_counter(config: Config) -> TokenCounter:

@@ -7,8 +7,8 @@ from metering.admission import Limits
 from proxy import meters
 from proxy.drain import Drain
 from proxy.keys import KeyVerifier
+from proxy.opening import RoutesInUse
 from proxy.prices import PriceBook
-from proxy.routing import Routes
 from runtime.spool import Spool
 
 Look = Callable[[], None]
@@ -19,7 +19,7 @@ class GatewayLook:
     """Puts the gateway's gauges."""
 
     limits: Limits
-    routes: Routes
+    routes: RoutesInUse
     verifier: KeyVerifier
     spool: Spool
     spool_max_bytes: int
@@ -31,7 +31,15 @@ class GatewayLook:
         meters.PRICES.put(len(self.prices.models()))
         self._money()
         self._queues()
-        for route in self.routes.all:
+        self._upstreams()
+
+    def _upstreams(self) -> None:
+        """Of those that are configured now."""
+        for gauge in (meters.UPSTREAMS, meters.UPSTREAMS_DOWN, meters.BREAKERS):
+            gauge.values.clear()
+        for shard, is_open in enumerate(self.limits.open_breakers()):
+            meters.BREAKERS.put(int(is_open), (f"redis-{shard}",))
+        for route in self.routes.newest:
             name, pool = route.settings.name, route.pool
             for state, count in (("active", pool.active), ("idle", pool.idle), ("waiting", pool.waiting)):
                 meters.UPSTREAMS.put(count, (name, state))
@@ -49,5 +57,3 @@ class GatewayLook:
     def _queues(self) -> None:
         for queue, length in (self.limits.waiting() | self.verifier.waiting()).items():
             meters.QUEUES.put(length, (queue,))
-        for shard, is_open in enumerate(self.limits.open_breakers()):
-            meters.BREAKERS.put(int(is_open), (f"redis-{shard}",))

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 import structlog
 
 from proxy import meters
-from proxy.drain import Drain
+from proxy.drain import Drain, InFlight
 from proxy.gauges import Look
 from proxy.http.routes import Table
 from proxy.http.server import HttpServer
@@ -32,31 +32,44 @@ async def listen(
     *,
     reuse_port: bool,
     looks: list[Look] | None = None,
-) -> str:
-    """The public address; `admin_table` is served where `settings.admin` says, or nowhere. `stack` drains and closes.
+) -> "Listeners":
+    """At the public address, and for administrators where `settings.admin` says. `stack` drains and closes.
 
     `looks` gets what counts the connections (see runtime.metrics.book). Raises StartError.
     """
-    listeners = _Listeners(settings, drain, reuse_port)
+    listeners = Listeners(settings, drain, reuse_port)
     stack.push_async_callback(listeners.close)
     if looks is not None:
         looks.append(listeners.count_connections)
     if settings.admin is not None:
-        address = await listeners.open("listen.admin", settings.admin.host, settings.admin.port, admin_table)
+        where = settings.admin.host, settings.admin.port
+        address = await listeners.open("listen.admin", *where, admin_table, is_public=False)
         log.info("serving_admin", address=address)
-    return await listeners.open("listen", settings.host, settings.port, table)
+    listeners.address = await listeners.open("listen", settings.host, settings.port, table)
+    return listeners
 
 
-class _Listeners:
+class Listeners:
+    """`address`: the public one."""
+
     def __init__(self, settings: Listen, drain: Drain, reuse_port: bool) -> None:
+        self.address = ""
         self._settings = settings
         self._drain = drain
         self._reuse_port = reuse_port
         self._servers: list[tuple[HttpServer, asyncio.Server]] = []
 
-    async def open(self, setting: str, host: str, port: int, table: Table) -> str:
+    def exchange(self, settings: Listen, table: Table, admin_table: Table, in_flight: InFlight) -> None:
+        """Other routes and other limits, at the same addresses; what runs is not touched."""
+        self._settings = settings
+        *admin, (public, _) = self._servers
+        public.exchange(table, settings, in_flight)
+        for server, _ in admin:
+            server.exchange(admin_table, settings, in_flight)
+
+    async def open(self, setting: str, host: str, port: int, table: Table, *, is_public: bool = True) -> str:
         """The address that is listened at; `setting` names what in the configuration said so."""
-        http = HttpServer(table, self._settings, self._drain)
+        http = HttpServer(table, self._settings, self._drain, is_public=is_public)
         loop = asyncio.get_running_loop()
         try:
             listening = await loop.create_server(

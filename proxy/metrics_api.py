@@ -46,9 +46,13 @@ def open_metrics(
 
 
 def with_metrics(page: MetricsPage, listen_at: Listen, public: Table, admin: Table) -> tuple[Table, Table]:
-    """Both tables: the page is in that of the administrators' port, and public only where there is no such port."""
+    """Both tables: the page is in that of the administrators' port.
+
+    And at the public one, for want of such a port, where that is for administrators too or a token keeps strangers off.
+    """
     route: Table = {("GET", "/metrics"): page.show}
-    return (public if listen_at.admin is not None else {**public, **route}), {**admin, **route}
+    is_public = listen_at.admin is None and (listen_at.admin_on_public_port or page.token is not None)
+    return ({**public, **route} if is_public else public), {**admin, **route}
 
 
 async def serve_ledger_metrics(stack: AsyncExitStack, config: Config, page: MetricsPage) -> None:
@@ -57,5 +61,5 @@ async def serve_ledger_metrics(stack: AsyncExitStack, config: Config, page: Metr
     if wanted is None:
         return
     table: Table = {("GET", "/metrics"): page.show, ("GET", "/healthz"): live}
-    address = await listen(stack, Listen(host=wanted.host, port=wanted.port), table, {}, Drain(), reuse_port=False)
-    log.info("serving_metrics", address=address)
+    listeners = await listen(stack, Listen(host=wanted.host, port=wanted.port), table, {}, Drain(), reuse_port=False)
+    log.info("serving_metrics", address=listeners.address)

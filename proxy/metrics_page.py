@@ -38,7 +38,7 @@ REDIS_UP = Gauge("farebox_redis_up", "1: Redis has told how much waits; 0: one o
 ASKED: tuple[Metric, ...] = (BACKLOG, OLDEST, MAX_EVENTS, REDIS_UP)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MetricsPage:
     """`slot`: where the other workers' counts are, if there are others."""
 

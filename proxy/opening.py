@@ -1,8 +1,12 @@
-"""The upstreams of a serving process, opened as they are configured: ways to connect, pools, health checks."""
+"""The upstreams of a serving process, opened as they are configured: ways to connect, pools, health checks.
 
+And closed, when the configuration has changed and nothing runs on them any more.
+"""
+
+import asyncio
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -21,21 +25,67 @@ from runtime.tasks import TaskSet
 _CHECK_CONNECTIONS = 1
 
 
-async def open_routes(stack: AsyncExitStack, config: Config, environ: Mapping[str, str] = os.environ) -> Routes:
-    """Raises StartError, naming the setting."""
-    routes, checks = [], TaskSet()
-    for place, upstream in enumerate(config.upstreams):
-        setting = f"upstreams.{place}"
-        origin, tls = _origin(upstream, environ, setting), _context(upstream, setting)
-        route = Route(upstream, _pool(upstream, origin, tls, _limits(upstream)))
-        stack.push_async_callback(route.pool.close)
-        routes.append(route)
-        if upstream.health is not None:
-            checking = _pool(upstream, origin, tls, _limits_of_checks(upstream.health))
-            stack.push_async_callback(checking.close)
-            checks.spawn(HealthChecks(route, upstream.health, checking).run(), name=f"health-{upstream.name}")
+class RoutesInUse:
+    """What requests run on: the routes of the newest configuration, and older ones until their last request ends.
+
+    An upstream that is configured as before is the same one still, with its connections, its queue, and what is held
+    against it.
+    """
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        self._environ = environ
+        self._sets: list[Routes] = []
+        self._open: dict[Route, AsyncExitStack] = {}
+
+    @property
+    def newest(self) -> tuple[Route, ...]:
+        return self._sets[-1].all if self._sets else ()
+
+    async def open(self, config: Config) -> Routes:
+        """Raises StartError, naming the setting; nothing has changed then."""
+        known = {route.settings.name: route for route in self.newest}
+        fresh: dict[Route, AsyncExitStack] = {}
+        routes = []
+        try:
+            for place, upstream in enumerate(config.upstreams):
+                route = known.get(upstream.name)
+                if route is None or route.settings != upstream:
+                    route, stack = open_route(upstream, f"upstreams.{place}", self._environ)
+                    fresh[route] = stack
+                routes.append(route)
+        except BaseException:
+            await _close_all(fresh.values())
+            raise
+        self._open |= fresh
+        self._sets.append(Routes(routes, config.models))
+        return self._sets[-1]
+
+    async def retire(self, routes: Routes) -> None:
+        """Nothing runs on it any more; what others share with it stays open."""
+        self._sets.remove(routes)
+        kept = {route for each in self._sets for route in each.all}
+        await _close_all([self._open.pop(route) for route in routes.all if route not in kept])
+
+    async def close(self) -> None:
+        await _close_all(self._open.values())
+
+
+async def _close_all(stacks: Iterable[AsyncExitStack]) -> None:
+    await asyncio.gather(*(stack.aclose() for stack in stacks))
+
+
+def open_route(upstream: Upstream, setting: str, environ: Mapping[str, str]) -> tuple[Route, AsyncExitStack]:
+    """And what closes it. Raises StartError; `setting` names what in the configuration said so."""
+    stack, checks = AsyncExitStack(), TaskSet()
+    origin, tls = _origin(upstream, environ, setting), _context(upstream, setting)
+    route = Route(upstream, _pool(upstream, origin, tls, _limits(upstream)))
+    stack.push_async_callback(route.pool.close)
+    if upstream.health is not None:
+        checking = _pool(upstream, origin, tls, _limits_of_checks(upstream.health))
+        stack.push_async_callback(checking.close)
+        checks.spawn(HealthChecks(route, upstream.health, checking).run(), name=f"health-{upstream.name}")
     stack.push_async_callback(checks.cancel)
-    return Routes(routes, config.models)
+    return route, stack
 
 
 def _origin(upstream: Upstream, environ: Mapping[str, str], setting: str) -> Origin:

@@ -51,7 +51,7 @@ class Recording:
             await wait_until(self._settled, deadline_s)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Recorder:
     """`tasks` holds what is still being counted: drain it before the limits. `slow_ms`: see request_log."""
 

@@ -1,6 +1,5 @@
 """Which upstreams serve a model: one, or several of which each request takes one."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -138,9 +137,6 @@ class Routes:
     @property
     def all(self) -> tuple[Route, ...]:
         return self._routes
-
-    async def close(self) -> None:
-        await asyncio.gather(*(route.pool.close() for route in self._routes))
 
     def _fleet(self, model: str) -> Fleet | None:
         additions = self._additions.get(model) or self._additions.get(ANY_MODEL) or NOTHING_ADDED

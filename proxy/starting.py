@@ -3,10 +3,13 @@
 import asyncio
 import signal
 import socket
+from collections.abc import Callable
+from functools import partial
 
 from runtime import logs
 
 LOG_SIGNALS = {signal.SIGUSR1: 1, signal.SIGUSR2: -1}
+HELD_SIGNALS = (signal.SIGHUP, *LOG_SIGNALS)
 
 
 class StartError(Exception):
@@ -22,11 +25,33 @@ def stop_event() -> asyncio.Event:
     return stop
 
 
+def reload_event() -> asyncio.Event:
+    """Set by each SIGHUP."""
+    asked = asyncio.Event()
+    _hear(signal.SIGHUP, asked.set)
+    return asked
+
+
 def hear_log_level() -> None:
     """SIGUSR1: a step more in the log, SIGUSR2: a step less."""
-    loop = asyncio.get_running_loop()
     for number, steps in LOG_SIGNALS.items():
-        loop.add_signal_handler(number, logs.turn, steps)
+        _hear(number, partial(logs.turn, steps))
+
+
+def hear_and_pass_on(send: Callable[[signal.Signals], None]) -> None:
+    """To processes that reload, and change their logs, by themselves."""
+    for number in HELD_SIGNALS:
+        _hear(number, partial(send, number))
+
+
+def hold_signals() -> None:
+    """Those that would end a process which does not listen to them yet wait until it does."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, HELD_SIGNALS)
+
+
+def _hear(number: signal.Signals, callback: Callable[[], None]) -> None:
+    asyncio.get_running_loop().add_signal_handler(number, callback)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
 
 
 def free_port(host: str) -> int:

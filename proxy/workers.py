@@ -10,11 +10,12 @@ import sys
 from asyncio import sleep
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import structlog
 
-from proxy.starting import LOG_SIGNALS, must_be_free, stop_event
+from proxy.starting import HELD_SIGNALS, hear_and_pass_on, must_be_free, stop_event
 from proxy.stopping import LONGEST_LEDGER_STOP_S, longest_stop_s
 from runtime.backoff import Backoff
 from runtime.clock import monotonic_ms
@@ -50,7 +51,7 @@ class Worker:
 
     def start(self) -> None:
         self._started_ms = monotonic_ms()
-        self._child = start_child(self._argv, name=self.name)
+        self._child = start_child(self._argv, name=self.name, held=HELD_SIGNALS)
 
     def send(self, number: signal.Signals) -> None:
         if self._child is not None:
@@ -86,7 +87,7 @@ async def supervise(config: Path, listen: Listen, count: int, *, with_ledger: bo
     stop = stop_event()
     with folder_of_slots() as slots:
         workers = _workers(config, listen, count, with_ledger, slots)
-        _pass_on_log_level(workers)
+        hear_and_pass_on(partial(_send_all, workers))
         return await _run(workers, stop)
 
 
@@ -109,12 +110,6 @@ async def _keep(worker: Worker) -> None:
         await worker.keep()
     except CannotStart:
         log.error("worker_cannot_start", worker=worker.name)
-
-
-def _pass_on_log_level(workers: Sequence[Worker]) -> None:
-    loop = asyncio.get_running_loop()
-    for number in LOG_SIGNALS:
-        loop.add_signal_handler(number, _send_all, workers, number)
 
 
 def _send_all(workers: Sequence[Worker], number: signal.Signals) -> None:

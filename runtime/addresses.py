@@ -13,6 +13,9 @@ _ADDRESSES_KEPT = 10_000
 _LONGEST_ADDRESS_CHARS = 64
 # ::ffff:0:0/96 are the IPv4 addresses.
 _MAPPED_BITS = 96
+# What a provider gives to one customer, at least (RFC 6177).
+_ONE_SITE_BITS = 64
+_IPV6 = 6
 
 
 def read_address(text: str) -> Address | None:
@@ -41,3 +44,15 @@ def read_network(text: str) -> Network:
 
 def is_within(address: Address, networks: Iterable[Network]) -> bool:
     return any(address in network for network in networks)
+
+
+@lru_cache(_ADDRESSES_KEPT)
+def neighbourhood(text: str) -> str:
+    """Who counts as one where addresses are limited: an IPv4 address, or a network of IPv6, of which anybody has 2^64.
+
+    What is no address stands for itself, cut: of a text somebody made up no more is remembered.
+    """
+    address = read_address(text)
+    if address is None:
+        return text[:_LONGEST_ADDRESS_CHARS]
+    return str(IPv6Network((int(address), _ONE_SITE_BITS), strict=False)) if address.version == _IPV6 else str(address)

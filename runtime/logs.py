@@ -75,6 +75,7 @@ ALLOWED_FIELDS = frozenset(
         "process",
         "reason",
         "server",
+        "settings",
         "shard",
         "signal",
         "size_bytes",
@@ -133,7 +134,7 @@ def _dump(fields: Any, **_: Any) -> str:
 
 
 def configure(level: str, stream: TextIO = sys.stderr) -> None:
-    """Set up logging for this process; call once, first."""
+    """Set up logging for this process; call once, first. `set_level` changes the level later."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -106,6 +106,7 @@ def start_child(
     log_path: Path | None = None,
     stdin: bytes = b"",
     keep_fds: Sequence[int] = (),
+    held: Collection[signal.Signals] = (),
     death_signal: signal.Signals = signal.SIGTERM,
 ) -> Child:
     """Start `argv`; it gets `death_signal` when this process ends. Returns as soon as it is running (milliseconds).
@@ -113,7 +114,8 @@ def start_child(
     Call it from the main thread only: the kernel counts the end of the *thread* that forked as the parent's
     death. Output is appended to `log_path` (made readable by us only), or goes where ours goes. The child has
     its own session, so Ctrl-C reaches it once, from us, and not from the terminal too. `env` None inherits ours.
-    `stdin` is at most STDIN_BYTES_MAX bytes. `keep_fds` stay open in the child.
+    `stdin` is at most STDIN_BYTES_MAX bytes. `keep_fds` stay open in the child; `held` signals wait for
+    it until it unblocks them.
 
     Raises RuntimeError off the main thread, ValueError if `stdin` is too long, OSError if `argv` cannot be run.
     """
@@ -121,7 +123,7 @@ def start_child(
         raise RuntimeError("start_child must be called from the main thread: see its docstring")
     if len(stdin) > STDIN_BYTES_MAX:
         raise ValueError(f"stdin is {len(stdin)} bytes, at most {STDIN_BYTES_MAX}")
-    with _output(log_path) as output, warnings.catch_warnings():
+    with _output(log_path) as output, _blocked(held), warnings.catch_warnings():
         # Python 3.12 and later warn of any fork in a process with threads. _die_with_parent says why ours is safe.
         warnings.filterwarnings("ignore", message=".*multi-threaded.*", category=DeprecationWarning)
         process = subprocess.Popen(  # noqa: S603 - argv is ours, and no shell reads it
@@ -143,6 +145,15 @@ def start_child(
     if not _KERNEL_TELLS_CHILDREN:
         atexit.register(_end_at_exit, process, death_signal)
     return Child(process, name)
+
+
+@contextmanager
+def _blocked(signals: Collection[signal.Signals]) -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -7,4 +7,5 @@ headers        what may pass in either direction
 answers        whole answers and failures
 form           a form, as the meter sees it
 routes         the table of paths
+cors        which web pages may call from a browser
 """

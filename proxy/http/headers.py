@@ -38,6 +38,8 @@ _NOT_TO_UPSTREAM = _HOP_BY_HOP | frozenset(
         b"cookie",
         b"expect",
         b"host",
+        # which page calls is judged here; Ollama refuses those that it does not know
+        b"origin",
         b"x-api-key",
         b"x-conversation-id",
         b"x-request-id",
@@ -65,7 +67,8 @@ _DIGESTS = frozenset((b"content-digest", b"content-md5", b"digest", b"etag", b"r
 _NOT_TO_EDITED = _NOT_TO_CLIENT | _DIGESTS
 # Nearly every `Connection` header; what it names ends here in any case.
 _SAY_NOTHING = frozenset((b"keep-alive", b"Keep-Alive", b"close"))
-_CLIENT_PREFIXES_DROPPED = (b"x-ratelimit-", b"anthropic-ratelimit-", b"x-farebox-")
+# Which pages may call is ours to say: vLLM allows all.
+_CLIENT_PREFIXES_DROPPED = (b"x-ratelimit-", b"anthropic-ratelimit-", b"x-farebox-", b"access-control-")
 MAX_CLIENT_ID_CHARS = 128
 
 

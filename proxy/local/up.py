@@ -76,7 +76,7 @@ class Installation:
 
     def write_config(self, secrets: Secrets, started: Servers, upstream_url: str, models: list[str]) -> Path:
         settings: dict[str, Any] = {
-            "listen": {"host": self.wanted.host, "port": self.wanted.port},
+            "listen": {"host": self.wanted.host, "port": self.wanted.port, "admin_on_public_port": True},
             "database": {"url": started.database_url},
             "redis": {"url": started.redis_url},
             "spool": {"dir": str(self.folder.spool)},

@@ -9,5 +9,6 @@ response    a whole answer, and the bytes of its head
 stream      an answer that is written to as its bytes come to be
 patience    how long a connection may go on as it is
 connection  one client: requests in, answers out, one at a time
+crowd       how many connections there are, by address
 server      all connections: their limits of time, their end
 """

@@ -176,6 +176,11 @@ class Connection(asyncio.Protocol):
 
     # what the server asks for
 
+    def turn_away(self, response: Response) -> None:
+        """There are too many: told before anything is asked, and not heard out, which would keep it."""
+        self._transport.write(response.to_bytes(_CLOSE))
+        self._close()
+
     def close_if_idle(self) -> None:
         """This process stops: nobody waits for an answer here."""
         if self._request is None and not self._is_deaf:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from runtime.addresses import Network
+
 
 @dataclass(frozen=True, slots=True)
 class HttpLimits:
@@ -18,3 +20,9 @@ class HttpLimits:
     linger_s: float = 10.0
     # Read before their turn has come. Who pipelines more gets answers to these, and then a connection that closes.
     max_pipelined: int = 32
+    # Open at a time; one more is told so, and closed. Each is a file descriptor and up to 64 KiB read ahead.
+    max_connections: int = 10_000
+    # The same of one address, or of one /64 of IPv6; None: as many as there are in all.
+    max_connections_per_address: int | None = None
+    # To these that does not apply: proxies in front, which come for many.
+    exempt: tuple[Network, ...] = ()

@@ -113,13 +113,13 @@ class Request:
     @property
     def remote(self) -> str | None:
         """Who is connected: the address, without a port."""
-        return self._connected.remote
+        return self.channel.remote
 
     async def read(self) -> bytes:
         """The whole body, unpacked; raises BodyTooLarge or BodyBroken."""
         body = self.body
         if not body.is_over:
-            self._connected.want_body()
+            self.channel.want_body()
             await body.wait()
         raw = body.take()
         if self.headers.get_raw(b"content-encoding") is None:
@@ -136,14 +136,15 @@ class Request:
 
         Not for HEAD, which is answered by a Response. Raises ConnectionResetError if the client has left.
         """
-        return self._connected.begin(status, headers)
+        return self.channel.begin(status, headers)
 
     def abort(self, *, with_reset: bool = False) -> None:
         """Cut the connection. `with_reset`: also to a client of HTTP/1.0 it must not look like a proper end."""
-        self._connected.abort(with_reset=with_reset)
+        self.channel.abort(with_reset=with_reset)
 
     @property
-    def _connected(self) -> Channel:
+    def channel(self) -> Channel:
+        """The connection that it came on."""
         assert self._channel is not None, "the request's turn has not come"
         return self._channel
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from runtime.http.connection import Connection
+from runtime.http.crowd import Crowd
 from runtime.http.limits import HttpLimits
 from runtime.http.request import Handler
 from runtime.http.response import Response
@@ -27,6 +28,7 @@ class Words:
 
     bad_http: Callable[[], Response]
     failed: Callable[[], Response]
+    crowded: Callable[[], Response]
 
 
 class Server:
@@ -38,6 +40,8 @@ class Server:
         self.handler = handler
         self._words = words
         self._connections: set[Connection] = set()
+        self._crowd = Crowd()
+        self._turned_away = 0
         self._sweep: asyncio.TimerHandle | None = None
         self._deserted: asyncio.Event | None = None
 
@@ -94,11 +98,16 @@ class Server:
 
     def opened(self, connection: Connection) -> None:
         self._connections.add(connection)
+        self._crowd.enter(connection.remote)
         if self._sweep is None:
             self._sweep_later()
+        if self._crowd.is_over(connection.remote, self.limits):
+            self._turned_away += 1
+            connection.turn_away(self._words.crowded())
 
     def closed(self, connection: Connection) -> None:
         self._connections.discard(connection)
+        self._crowd.leave(connection.remote)
         if not self._connections and self._deserted is not None:
             self._deserted.set()
 
@@ -114,6 +123,9 @@ class Server:
             self._sweep_later()
 
     def sweep(self, now_s: float) -> None:
-        """End what is beyond its time."""
+        """End what is beyond its time; and say how many found no room, once a second and not once each."""
+        if self._turned_away:
+            log.warning("connections_turned_away", count=self._turned_away, left=len(self._connections))
+            self._turned_away = 0
         for connection in list(self._connections):
             connection.cut_if_over(now_s)

@@ -1,13 +1,15 @@
 """Every setting, with its type, bounds and default; `config.yaml` at the top of the tree says what each is for.
 
     fields    addresses, secrets, durations
-    servers   listen, database, redis, spool, log
+    servers   listen, database, redis, spool, reload, log
     accounts  keys, identity, stripe
     notices   webhooks and mails about events
     upstream  the LLM servers, and what is added to requests for a model
     metering  holds, tokenizers
     metrics   what Prometheus is told; traces, which go to OpenTelemetry
     retention how long the usage log is kept
+    changes   what differs between two configurations
+    outline   which settings a section has, and which of them are secrets
 
 Sections are frozen; secrets are `SecretStr`, which prints as stars.
 """
@@ -18,13 +20,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from runtime.settings.accounts import Identity, KeyPolicy, Keys, Stripe
+from runtime.settings.accounts import AutoTopup, Identity, KeyPolicy, Keys, Stripe
 from runtime.settings.fields import Section
 from runtime.settings.metering import Holds, Tokenizers
 from runtime.settings.metrics import LedgerListen, Metrics
 from runtime.settings.notices import Notices, Smtp, WebhookEndpoint
 from runtime.settings.retention import Retention
-from runtime.settings.servers import AdminListen, Database, Listen, Log, RedisServer, SpoolFolder
+from runtime.settings.servers import AdminListen, Database, Listen, Log, RedisServer, Reload, SpoolFolder
 from runtime.settings.traces import Traces
 from runtime.settings.upstream import Breaker, HealthCheck, ModelAdditions, Tls, Upstream, UpstreamKind
 
@@ -32,6 +34,7 @@ __all__ = [
     "AccountsConfig",
     "AdminListen",
     "AuditConfig",
+    "AutoTopup",
     "Breaker",
     "Config",
     "Database",
@@ -50,6 +53,7 @@ __all__ = [
     "Notices",
     "ReconcileConfig",
     "RedisServer",
+    "Reload",
     "Retention",
     "RetentionConfig",
     "Smtp",
@@ -149,4 +153,5 @@ class Config(AccountsConfig):
     metrics: Metrics = Metrics()
     traces: Traces | None = None
     retention: Retention = Retention()
+    reload: Reload = Reload()
     log: Log = Log()

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 
 from runtime.addresses import Network, read_network
 from runtime.settings.fields import Seconds, Section, by_commas, split, url_of
@@ -24,6 +24,15 @@ def _networks(given: Any) -> Any:
         raise ValueError("must be networks such as 10.0.0.0/8 or addresses") from None
 
 
+def _origin(text: str) -> str:
+    """As browsers write it: no path, not even a slash; in lower case, and without a port that goes without saying."""
+    parts = split(text)
+    is_origin = parts.scheme in ("http", "https") and parts.hostname and text == f"{parts.scheme}://{parts.netloc}"
+    if text != "*" and (not is_origin or parts.username is not None or text != text.lower()):
+        raise ValueError("must be an origin such as https://app.example.com, or *")
+    return text
+
+
 class AdminListen(Section):
     host: str = "127.0.0.1"
     port: int = Field(ge=0, le=65_535)
@@ -35,14 +44,25 @@ class Listen(Section):
     max_body_bytes: int = Field(default=32 << 20, ge=1024, le=1 << 30)
     max_header_bytes: int = Field(default=16 << 10, ge=1024, le=1 << 20)
     trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(_networks)] = Field(default=(), max_length=200)
+    cors_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(by_commas)] = Field(
+        default=(), max_length=100
+    )
+    max_connections: int = Field(default=10_000, ge=1, le=1_000_000)
+    max_connections_per_address: int | None = Field(default=None, ge=1, le=1_000_000)
+    max_wrong_keys_per_minute: int = Field(default=600, ge=0, le=1_000_000)
+    header_timeout_s: Seconds = 60
+    keep_alive_timeout_s: Seconds = 75
     body_timeout_s: Seconds = 60
     client_stall_timeout_s: Seconds = 60
     shutdown_delay_s: float = Field(default=0, ge=0, le=300, allow_inf_nan=False)
     shutdown_timeout_s: Seconds = 30
     admin: AdminListen | None = None
+    admin_on_public_port: bool = False
 
     @model_validator(mode="after")
     def _two_ports(self) -> Self:
+        if self.admin is not None and self.admin_on_public_port:
+            raise ValueError("admin has a port of its own, or admin_on_public_port is true: not both")
         # whatever the hosts are: 0.0.0.0 takes the port of every address. 0 lets the system choose
         if self.admin is not None and self.admin.port == self.port != 0:
             raise ValueError("admin.port must not be the port of everybody else")
@@ -94,6 +114,11 @@ class RedisServer(Section):
 class SpoolFolder(Section):
     dir: Path = Path("spool")
     max_bytes: int = Field(default=256 << 20, ge=1 << 20, le=16 << 30)
+
+
+class Reload(Section):
+    # Twice this passes at most until a change of the file is in force. 0: only SIGHUP reads it again.
+    interval_s: float = Field(default=2, ge=0, le=3600)
 
 
 class Log(Section):

@@ -34,7 +34,7 @@ ROUTES = [
 def sections() -> dict[str, dict[str, Any]]:
     return {
         "identity": {"jwt_secret": JWT_SECRET, "admin_user_ids": [str(ADMIN)]},
-        "listen": {"admin": {"port": 0}},
+        "listen": {"admin": {"port": 0}, "admin_on_public_port": False},
     }
 
 
@@ -106,7 +106,7 @@ async def test_each_port_describes_its_own(admin: Person, outside: Person) -> No
 
 async def test_several_workers_share_both_ports(program: Program, http: aiohttp.ClientSession) -> None:
     port, admin_port = free_port(), free_port()
-    child, base_url = await program.start_workers(2, port, admin={"port": admin_port})
+    child, base_url = await program.start_workers(2, port, admin={"port": admin_port}, admin_on_public_port=False)
     admins = Person(http, f"http://127.0.0.1:{admin_port}", ADMIN)
     for _ in range(8):
         assert (await admins("GET", LOG))[0] == 200
@@ -116,7 +116,12 @@ async def test_several_workers_share_both_ports(program: Program, http: aiohttp.
 
 async def test_a_port_that_is_taken_is_said_by_its_setting(program: Program, tmp_path: Any) -> None:
     taken = int(admin_url(program).rpartition(":")[2])
-    other = Program(tmp_path, program.database_url, program.redis_url, {"listen": {"admin": {"port": taken}}})
+    other = Program(
+        tmp_path,
+        program.database_url,
+        program.redis_url,
+        {"listen": {"admin": {"port": taken}, "admin_on_public_port": False}},
+    )
     other.write_config()
     for workers in ("1", "2"):
         code, said = await other.run_to_end("serve", "--workers", workers)

@@ -24,7 +24,7 @@ USERS = "/api/ai-api/admin/users"
 def sections() -> dict[str, dict[str, Any]]:
     return {
         "identity": {"jwt_secret": JWT_SECRET, "admin_user_ids": [str(ADMIN)]},
-        "listen": {"admin": {"port": 0}},
+        "listen": {"admin": {"port": 0}, "admin_on_public_port": False},
     }
 
 

@@ -45,8 +45,8 @@ class Rooms:
     async def open(self, stack: AsyncExitStack, settings: Listen) -> tuple[str, str]:
         """The two addresses; the second is empty where there is one."""
         with capture_logs() as logs:
-            address = await listen(stack, settings, self.public, self.admin, self.drain, reuse_port=False)
-        return address, next((line["address"] for line in logs if line["event"] == "serving_admin"), "")
+            listeners = await listen(stack, settings, self.public, self.admin, self.drain, reuse_port=False)
+        return listeners.address, next((line["address"] for line in logs if line["event"] == "serving_admin"), "")
 
 
 @pytest.fixture

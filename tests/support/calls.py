@@ -11,6 +11,7 @@ from metering.estimate.bound import Bound
 from metering.holds import HoldPlan
 from metering.pricing import Price
 from proxy import asking
+from proxy.door import Door
 from proxy.keys import Identity
 from proxy.routing import Fleet, Route
 from proxy.settlement import Admitted
@@ -18,9 +19,15 @@ from proxy.upstream.attempts import Attempts
 from proxy.upstream.pool import PoolLimits, UpstreamPool, parse_origin
 from runtime.clock import monotonic_ms
 from runtime.settings import Upstream
+from runtime.strikes import Strikes
 
 IDENTITY = Identity(key_id=UUID(int=1), user_id=UUID(int=2), wallet_id=UUID(int=3))
 REQUEST_ID = UUID(int=4)
+
+
+def door_of(verifier: Any) -> Door:
+    """A door that nobody is kept out of."""
+    return Door(verifier, Strikes(0))
 
 
 def price(**changes: Any) -> Price:

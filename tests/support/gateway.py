@@ -23,7 +23,7 @@ from proxy.counting import Counting
 from proxy.drain import Drain
 from proxy.failures import invalid_api_key
 from proxy.gateway import Gateway
-from proxy.keys import Identity, KeyVerifier
+from proxy.keys import Identity
 from proxy.prices import PriceBook
 from proxy.recording import Recorder
 from proxy.routing import Route, Routes
@@ -34,7 +34,7 @@ from proxy.upstream.errors import UpstreamClosed, UpstreamError
 from proxy.upstream.pool import UpstreamRequest
 from runtime.coalesce import Overloaded
 from runtime.settings import Listen, ModelAdditions
-from tests.support.calls import IDENTITY, chat_body, price, route
+from tests.support.calls import IDENTITY, chat_body, door_of, price, route
 from tests.support.memory_http import Answer, MemoryClient, connected, post
 from tests.support.waiting import until
 
@@ -164,6 +164,9 @@ class Verifier:
     def __init__(self) -> None:
         self.is_bad = False
 
+    def known(self, key: str) -> Identity | None:
+        return None
+
     async def verify(self, key: str) -> Identity:
         if self.is_bad:
             raise invalid_api_key()
@@ -192,7 +195,7 @@ class Rig:
         settings = route(models=("tiny", "unpriced"), api_key="sk-upstream", **self.upstream).settings
         routes = Routes([Route(settings, cast(Any, self.pool)), *self.others], self.additions)
         limits = cast(Limits, self.limits)
-        desk = Desk(cast(KeyVerifier, self.verifier), limits, prices, routes, self.listen)
+        desk = Desk(door_of(self.verifier), limits, prices, routes, self.listen)
         recorder = Recorder(limits, Counting(NoTokenizer()), tracing=self.tracing)
         served = Gateway(desk, recorder, self.listen, Drain())
         table = {("POST", each.name): partial(served.serve, each) for each in (*endpoints.OPENAI, *endpoints.OLLAMA)}

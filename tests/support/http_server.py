@@ -10,7 +10,11 @@ from runtime.http.request import Handler
 from runtime.http.response import Response
 from runtime.http.server import Server, Words
 
-WORDS = Words(lambda: Response(400, [], b"bad"), lambda: Response(500, [], b"failed"))
+WORDS = Words(
+    bad_http=lambda: Response(400, [], b"bad"),
+    failed=lambda: Response(500, [], b"failed"),
+    crowded=lambda: Response(503, [], b"full"),
+)
 
 
 @dataclass(frozen=True)

@@ -127,6 +127,12 @@ class Program:
         child, log_path = self._start("serve", "--config", str(config))
         return child, await self._address(child, log_path)
 
+    async def start_proxy_on(self, config: Path, *options: str, times: int = 1) -> tuple[Child, str, Path]:
+        """One more, on a configuration of the test's own; itself, its address and its log."""
+        child, log_path = self._start("serve", "--config", str(config), *options)
+        await until(lambda: _has(child, log_path, '"event":"serving"', times))
+        return child, await self._address(child, log_path), log_path
+
     async def start_workers(
         self, count: int, port: int, *, with_ledger: bool = False, **listen: Any
     ) -> tuple[Child, str]:
@@ -220,7 +226,7 @@ def configuration(database_url: str, redis_url: str, upstream_url: str, refusing
     served = {"url": upstream_url, "api_key": UPSTREAM_KEY, **forgiving}
     patience = {"connect_timeout_s": PATIENCE_S, "first_byte_timeout_s": PATIENCE_S, "idle_timeout_s": PATIENCE_S}
     return {
-        "listen": {"host": "127.0.0.1", "port": 0},
+        "listen": {"host": "127.0.0.1", "port": 0, "admin_on_public_port": True},
         "database": {"url": database_url},
         "redis": {"url": redis_url},
         "keys": {"pepper": PEPPER, "bcrypt_cost": 4},

@@ -13,13 +13,12 @@ from metering.verdict import Outcome
 from proxy import admitting
 from proxy.admitting import Desk, Wanted
 from proxy.failures import Failure
-from proxy.keys import KeyVerifier
 from proxy.pace import Pace
 from proxy.prices import PriceBook
 from proxy.routing import Route, Routes
 from runtime.http.request import Request
 from runtime.settings import Listen
-from tests.support.calls import IDENTITY, REQUEST_ID, chat_body, price, route
+from tests.support.calls import IDENTITY, REQUEST_ID, chat_body, door_of, price, route
 from tests.support.requests import made_request
 
 BY_PATH = {each.path: each for each in (*OPENAI, *OLLAMA)}
@@ -32,7 +31,7 @@ async def desk_of(served_by: Route) -> Desk:
 
     prices = PriceBook(sheet)
     await prices.refresh()
-    return Desk(cast(KeyVerifier, None), cast(Limits, None), prices, Routes([served_by]), Listen())
+    return Desk(door_of(None), cast(Limits, None), prices, Routes([served_by]), Listen())
 
 
 async def read(

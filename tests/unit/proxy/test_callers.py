@@ -8,11 +8,13 @@ import pytest
 from metering.admission import KeyStanding, Limits, LimitsUnavailable
 from metering.policy import ANYTHING, Policy
 from proxy.callers import Callers
+from proxy.door import Door
 from proxy.failures import Failure
-from proxy.keys import Identity, KeyVerifier
+from proxy.keys import Identity
 from runtime.addresses import Network, read_network
 from runtime.http.request import Request
-from tests.support.calls import IDENTITY
+from runtime.strikes import Strikes
+from tests.support.calls import IDENTITY, door_of
 from tests.support.requests import made_request
 
 GOOD = KeyStanding(True, False, ANYTHING)
@@ -26,6 +28,9 @@ class Parts:
 
     def __init__(self, answer: KeyStanding | Exception) -> None:
         self._answer = answer
+
+    def known(self, key: str) -> Identity | None:
+        return None
 
     async def verify(self, key: str) -> Identity:
         assert key == "pp_live-x"
@@ -41,7 +46,7 @@ class Parts:
 def asked(answer: KeyStanding | Exception) -> tuple[Callers, Request]:
     parts: Any = Parts(answer)
     request = made_request(headers={"authorization": "Bearer pp_live-x"})
-    return Callers(cast(KeyVerifier, parts), cast(Limits, parts)), request
+    return Callers(door_of(parts), cast(Limits, parts)), request
 
 
 @pytest.mark.parametrize(("trusted", "is_allowed"), [((), False), ((read_network("127.0.0.0/8"),), True)])
@@ -51,7 +56,7 @@ async def test_where_a_call_comes_from_is_what_trusted_proxies_say(
     parts: Any = Parts(ELSEWHERE)
     headers = {"authorization": "Bearer pp_live-x", "x-forwarded-for": "10.9.9.9, 192.0.2.7"}
     request = made_request(headers=headers, remote="127.0.0.1")
-    callers = Callers(parts, parts, trusted)
+    callers = Callers(Door(parts, Strikes(0), trusted), parts)
     if is_allowed:
         assert await callers.identify_with_policy(request) == (IDENTITY, ELSEWHERE.policy)
     else:

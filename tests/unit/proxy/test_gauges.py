@@ -10,7 +10,6 @@ from proxy import meters
 from proxy.drain import Drain
 from proxy.gauges import GatewayLook
 from proxy.prices import PriceBook
-from proxy.routing import Routes
 from runtime.metrics.book import Book
 from tests.support.calls import price, route
 
@@ -44,9 +43,12 @@ async def test_the_gateways_gauges() -> None:
     await prices.refresh()
     checks: Any = SimpleNamespace(waiting=lambda: {"key_checks": 1})
     limits, spool = cast(Any, Limits()), cast(Any, Spool())
-    look = GatewayLook(limits, Routes([route(name="main")]), checks, spool, 1 << 20, prices, drain)
+    routes: Any = SimpleNamespace(newest=[route(name="gone"), route(name="main")])
+    look = GatewayLook(limits, routes, checks, spool, 1 << 20, prices, drain)
     book = Book(meters.PROXY)
     book.looks.append(look)
+    book.snapshot(0)
+    routes.newest.pop(0)
     with drain:
         values = book.snapshot(0).values
     put = {name: cast(Any, rows) for name, rows in values.items() if rows and name not in ("farebox_added_seconds",)}

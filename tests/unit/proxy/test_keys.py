@@ -374,3 +374,11 @@ async def test_a_refusal_leaves_nothing_to_the_garbage_collector(rig: Rig) -> No
         assert gc.collect() < 100
     finally:
         gc.enable()
+
+
+async def test_known_is_what_this_process_has_verified_and_nobody_is_asked(rig: Rig) -> None:
+    assert rig.verifier.known(RIGHT) is None
+    await rig.verifier.verify(RIGHT)
+    assert rig.verifier.known(RIGHT) == WHO
+    assert [rig.verifier.known(presented) for presented in (key(2), "no key", "")] == [None] * 3
+    assert rig.another_process().known(RIGHT) is None

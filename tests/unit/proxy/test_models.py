@@ -11,11 +11,11 @@ from metering.pricing import PriceSheet
 from proxy.callers import Callers
 from proxy.failures import Failure, invalid_api_key
 from proxy.http.routes import Table
-from proxy.keys import Identity, KeyVerifier
+from proxy.keys import Identity
 from proxy.models import ModelList
 from proxy.prices import PriceBook
 from proxy.routing import Routes
-from tests.support.calls import IDENTITY, price, route
+from tests.support.calls import IDENTITY, door_of, price, route
 from tests.support.memory_http import Answer, connected, get
 
 GOOD_KEY = KeyStanding(True, False, ANYTHING)
@@ -25,6 +25,9 @@ class Verifier:
     def __init__(self) -> None:
         self.failure: Failure | None = None
         self.seen: list[str] = []
+
+    def known(self, key: str) -> Identity | None:
+        return None
 
     async def verify(self, key: str) -> Identity:
         self.seen.append(key)
@@ -59,7 +62,7 @@ class Rig:
         prices = PriceBook(read)
         await prices.refresh()
         routes = Routes([route(models=("tiny", "large", "without-a-price"))])
-        callers = Callers(cast(KeyVerifier, self.verifier), cast(Limits, self.limits))
+        callers = Callers(door_of(self.verifier), cast(Limits, self.limits))
         models = ModelList(callers, prices, routes)
         table: Table = {("GET", "/v1/models"): models.list, ("GET", "/v1/models/{id}"): models.one}
         async with connected(table) as client:

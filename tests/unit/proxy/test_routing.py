@@ -1,16 +1,11 @@
 """The first upstream that names a model serves it; `*` takes what nobody names."""
 
-import pytest
-
 from proxy.routing import Fleet, Route, Routes
 from proxy.upstream.attempts import Failover
 from proxy.upstream.balance import Room
-from proxy.upstream.errors import UpstreamConnectError
-from proxy.upstream.pool import UpstreamRequest
 from proxy.upstream.standing import Fault
 from runtime.settings import ModelAdditions
 from tests.support.calls import route
-from tests.support.scripted_server import RecordingSink
 
 
 def serving(routes: Routes, model: str) -> list[Route]:
@@ -39,14 +34,6 @@ async def test_a_star_is_no_pattern() -> None:
 async def test_the_credential_is_the_upstreams_own() -> None:
     assert route(api_key="sk-upstream").credential == "sk-upstream"
     assert route().credential is None
-
-
-async def test_closing_closes_every_pool() -> None:
-    every = [route(), route()]
-    await Routes(every).close()
-    for one in every:
-        with pytest.raises(UpstreamConnectError, match="closed"):
-            await one.pool.send(UpstreamRequest("GET", "/", []), RecordingSink())
 
 
 def fleet_of(routes: Routes, model: str = "tiny") -> Fleet:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from proxy import workers
-from proxy.starting import StartError
+from proxy.starting import HELD_SIGNALS, StartError
 from proxy.stopping import LONGEST_LEDGER_STOP_S, longest_stop_s
 from proxy.workers import supervise
 from runtime.settings import AdminListen, Listen
@@ -61,7 +61,7 @@ class Rig:
         self.failing = 0
         self.slept_s: list[float] = []
 
-    def start_child(self, argv: list[str], *, name: str) -> FakeChild:
+    def start_child(self, argv: list[str], *, name: str, held: object) -> FakeChild:
         if self.failing:
             self.failing -= 1
             raise OSError("no process can be had")
@@ -100,11 +100,13 @@ async def test_told_to_stop_all_are_stopped_in_time_to_drain(rig: Rig) -> None:
         assert child.stopped_within_s == [longest_stop_s(LISTEN)]
 
 
-async def test_what_is_to_be_logged_is_passed_on(rig: Rig) -> None:
+@pytest.mark.parametrize("number", HELD_SIGNALS)
+async def test_what_is_to_be_logged_or_read_again_is_passed_on_each_time(rig: Rig, number: signal.Signals) -> None:
     running = begin(supervise(CONFIG, LISTEN, 2))
     await until(lambda: len(rig.children) == 2)
-    os.kill(os.getpid(), signal.SIGUSR1)
-    await until(lambda: all(child.heard == [signal.SIGUSR1] for child in rig.children))
+    for times in (1, 2):
+        os.kill(os.getpid(), number)
+        await until(lambda times=times: [child.heard for child in rig.children] == [[number] * times] * 2)  # type: ignore[misc]
     rig.stop.set()
     assert await running == 0
 

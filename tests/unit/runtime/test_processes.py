@@ -108,6 +108,25 @@ async def test_a_child_can_be_run_as_another_user_without_our_groups(tmp_path: P
     assert log.read_text().split() == ["12345", "23456", "23456"]
 
 
+async def test_a_held_signal_ends_no_child_that_does_not_listen_yet(tmp_path: Path) -> None:
+    log, go = tmp_path / "log", tmp_path / "go"
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    script = f"""import os, signal, time
+print("deaf", flush=True)
+while not os.path.exists({str(go)!r}):
+    time.sleep(0.01)
+signal.signal(signal.SIGUSR1, lambda *_: os._exit(7))
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
+"""
+    child = start_child([sys.executable, "-c", script], name="held", log_path=log, held=[signal.SIGUSR1])
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
+    async with stopped_afterwards(child):
+        assert await until_line(log) == "deaf\n"
+        child.send(signal.SIGUSR1)
+        go.touch()
+        assert await child.wait() == 7
+
+
 async def test_too_much_stdin_is_refused_rather_than_blocking() -> None:
     with pytest.raises(ValueError, match="at most"):
         shell("cat", stdin=b"x" * (STDIN_BYTES_MAX + 1))

@@ -1,5 +1,6 @@
 """Which process a command starts; the processes themselves are run in tests/acceptance."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,9 +23,17 @@ upstreams: [{url: "http://h/v1"}]
 """
 
 
+class Unchanging:
+    async def change_to(self, _config: Config) -> None:
+        raise AssertionError("nothing has changed")
+
+
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the signals of this process stay as they are."""
     monkeypatch.setattr("proxy.cli.serve.logs.configure", lambda level: None)
+    monkeypatch.setattr("proxy.cli.serve.hold_signals", lambda: None)
+    monkeypatch.setattr("proxy.cli.serve.reload_event", asyncio.Event)
 
 
 @pytest.fixture
@@ -54,10 +63,10 @@ def test_one_proxy_in_this_process(
     served: list[tuple[int, bool]] = []
 
     @asynccontextmanager
-    async def serving(loaded: Config, *, reuse_port: bool, metrics_slot: Path | None) -> AsyncIterator[str]:
+    async def serving(loaded: Config, *, reuse_port: bool, metrics_slot: Path | None) -> AsyncIterator[Unchanging]:
         assert metrics_slot is None
         served.append((loaded.listen.port, reuse_port))
-        yield "http://h"
+        yield Unchanging()
 
     class Stopped:
         async def wait(self) -> None:

@@ -31,6 +31,7 @@ NEVER_UP = [
     b"Content-Length",
     b"Content-Encoding",
     b"Expect",
+    b"Origin",
     b"X-Conversation-Id",
     b"X-Farebox-Anything",
 ]
@@ -52,6 +53,8 @@ NEVER_DOWN = [
     b"x-ratelimit-remaining-tokens",
     b"anthropic-ratelimit-requests-limit",
     b"x-farebox-cost",
+    b"Access-Control-Allow-Origin",
+    b"access-control-allow-credentials",
 ]
 TOKEN = st.from_regex(rb"[A-Za-z][A-Za-z0-9-]{0,20}", fullmatch=True)
 VALUE = st.from_regex(rb"[ -~]{0,20}", fullmatch=True)

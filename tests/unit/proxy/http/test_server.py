@@ -6,11 +6,13 @@ from uuid import UUID
 import pytest
 from structlog.testing import capture_logs
 
+from proxy.drain import Drain
 from proxy.http.answers import json_response
 from proxy.http.routes import Table
+from proxy.http.server import HttpServer
 from runtime.http.request import Reply, Request
 from runtime.settings import Listen
-from tests.support.memory_http import Answer, connected, get, post
+from tests.support.memory_http import Answer, MemoryClient, connected, get, post
 from tests.support.waiting import until
 
 
@@ -126,3 +128,28 @@ async def test_a_client_that_leaves_cancels_its_handler() -> None:
         await entered.wait()
         client.leave()
         await asyncio.wait_for(cancelled.wait(), 30)
+
+
+async def test_other_routes_and_limits_are_for_the_next_request_and_the_next_connection() -> None:
+    async def other(_request: Request) -> Reply:
+        return json_response(200, [], b'"other"')
+
+    async with connected(ROUTES, LISTEN) as client:
+        server = client.server
+        assert isinstance(server, HttpServer)
+        server.exchange({("GET", "/hello"): other}, Listen(max_header_bytes=4096), Drain().generation())
+        assert (await client.ask(get("/hello"))).json() == "other"
+        newcomer = MemoryClient(server)
+        assert (await newcomer.ask(get("/hello", "X-Long: " + "x" * 3000))).status == 200
+        newcomer.leave()
+        client.transport.written.clear()
+        assert (await client.ask(get("/hello", "X-Long: " + "x" * 3000))).status == 400
+
+
+async def test_who_finds_no_room_is_told_when_to_come_back() -> None:
+    async with connected(ROUTES, Listen(max_connections=1)) as client:
+        late = MemoryClient(client.server)
+        assert late.transport.is_closed and not client.transport.is_closed
+        is_failure(late.answer(), 503, "overloaded")
+        assert (late.answer().headers["retry-after"], late.answer().headers["connection"]) == ("1", "close")
+        late.leave()

@@ -4,6 +4,8 @@ import asyncio
 import socket
 from typing import cast
 
+from structlog.testing import capture_logs
+
 from runtime.http.limits import HttpLimits
 from runtime.http.request import Reply, Request
 from runtime.http.response import Response
@@ -212,3 +214,43 @@ async def test_a_body_that_nobody_asks_for_waits_with_its_client_and_is_read_whe
         go.set()
         assert (await everything(reader)).endswith(b"\r\n\r\n16000000")
         writer.close()
+
+
+@on_both_loops
+async def test_one_more_than_there_may_be_is_told_so_and_the_others_are_served() -> None:
+    async with listening(hello, HttpLimits(max_connections=2)) as at:
+        kept = [await asyncio.open_connection(at.host, at.port) for _ in range(2)]
+        await until(lambda: len(at.server) == 2)
+        with capture_logs() as logs:
+            reader, writer = await asyncio.open_connection(at.host, at.port)
+            assert (await everything(reader)).startswith(b"HTTP/1.1 503 ")
+            await until(lambda: len(at.server) == 2)
+            at.server.sweep(asyncio.get_running_loop().time())
+        assert [(line["event"], line["count"]) for line in logs] == [("connections_turned_away", 1)]
+        writer.close()
+        for reader, writer in kept:
+            writer.write(GET)
+            assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200 OK\r\n")
+            writer.close()
+        await until(lambda: len(at.server) == 0)
+        reader, writer = await asyncio.open_connection(at.host, at.port)
+        writer.write(GET)
+        assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200 OK\r\n")
+        writer.close()
+
+
+@on_both_loops
+async def test_one_address_may_have_so_many_and_what_it_sends_at_once_is_not_read() -> None:
+    async with listening(hello, HttpLimits(max_connections_per_address=1)) as at:
+        reader, writer = await asyncio.open_connection(at.host, at.port)
+        await until(lambda: len(at.server) == 1)
+        late_reader, late = await asyncio.open_connection(at.host, at.port)
+        late.write(GET)
+        try:
+            assert b"hello" not in await everything(late_reader)
+        except ConnectionError:
+            pass  # it was closed with bytes unread
+        writer.write(GET)
+        assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200 OK\r\n")
+        for each in (writer, late):
+            each.close()

@@ -61,3 +61,19 @@ def test_a_cluster_has_nodes_to_begin_with(given: object) -> None:
 def test_what_cannot_be_a_cluster_is_refused(given: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         RedisServer.model_validate({"url": "redis://h"} | given)
+
+
+@pytest.mark.parametrize("origin", ["*", "https://app.example.com", "http://localhost:3000", "https://[::1]:8443"])
+def test_an_origin_is_written_as_browsers_do(origin: str) -> None:
+    assert Listen.model_validate({"cors_origins": [origin]}).cors_origins == (origin,)
+    assert Listen.model_validate({"cors_origins": origin}).cors_origins == (origin,)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["", "app.example.com", "https://app.example.com/", "https://App.example.com", "https://*.example.com/a", "null",
+     "https://user@app.example.com", "file:///x", "https://", "https://a?b"],
+)  # fmt: skip
+def test_what_no_browser_would_send_is_refused(origin: str) -> None:
+    with pytest.raises(ValidationError, match="must be an origin"):
+        Listen.model_validate({"cors_origins": [origin]})

@@ -57,3 +57,10 @@ def test_administrators_have_a_port_of_their_own_or_none() -> None:
 def test_a_port_for_administrators_that_is_none_is_refused(admin: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Listen.model_validate({"port": 8080, "admin": admin})
+
+
+def test_administrators_are_at_one_port_or_nowhere() -> None:
+    assert not Listen().admin_on_public_port
+    assert Listen.model_validate({"admin_on_public_port": True}).admin is None
+    with pytest.raises(ValidationError, match="not both"):
+        Listen.model_validate({"admin": {"port": 8081}, "admin_on_public_port": True})
