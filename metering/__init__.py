@@ -7,7 +7,8 @@ endpoints   which format stands behind which route
 kinds       what each kind of server does with what it is asked: a table
 injection   what we add to a request to be told; removal takes it out of the answer again
 sse, framing   bytes split anywhere -> events
-tap         reads along, alters nothing but what we caused, ends in a reading
+tap         reads along, alters nothing but what we caused, ends in a reading; answer_tap: of an answer in one piece
+usual_event as the one before it, but for its text: most of a stream, and not read
 text        what was said, kept for the case that nobody reports
 progress    what a running answer has come to so far
 tokenizers/ counting it

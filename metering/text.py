@@ -5,8 +5,6 @@ search. Text is bounded; beyond the bound only its length is known.
 """
 
 import json
-import re
-from functools import cache
 
 import orjson
 from msgspec import Struct, field
@@ -14,6 +12,7 @@ from msgspec import Struct, field
 from metering.estimate.text import utf8_bytes
 from metering.formats.format import JsonObject, WireFormat
 from metering.framing import Framing, cut
+from metering.usual_event import NOT_PLAIN, UsualEvent, pattern
 
 # About sixty chunks of OpenAI's; so much of a stream is in memory beside its text.
 FOLD_BYTES = 16 << 10
@@ -21,8 +20,8 @@ FOLD_BYTES = 16 << 10
 MAX_TEXT_CHARS = 1 << 20
 # Two halves of a character are three bytes each, and four together.
 _BYTES_SAVED_BY_PAIRING = 2
-# A text in several parts (Mistral), or log-probabilities, whose tokens repeat the text: read as JSON.
-_NOT_PLAIN = (b'"content":[', b'"content": [')
+# A piece of text in a list of them, beside its bytes.
+_PIECE_BYTES = 64
 
 
 class Texts(Struct):
@@ -89,8 +88,22 @@ class TextKeeper(Struct):
     _raw: list[bytes] = field(default_factory=list)
     _rest: bytearray = field(default_factory=bytearray)
     _size: int = 0
+    _usual: UsualEvent | None = None
+    _insides: list[bytes] = field(default_factory=list)
+
+    def feed_usual(self, event: UsualEvent, inside: bytes) -> None:
+        """A whole event, of which the text is known already. Only where there is one answer in the stream."""
+        if self._usual is not event or self._raw:
+            self._fold()
+            self._usual = event
+        self._insides.append(inside)
+        self._size += len(inside) + _PIECE_BYTES
+        if self._size > FOLD_BYTES:
+            self._fold()
 
     def feed(self, data: bytes) -> None:
+        if self._insides:
+            self._fold()
         self._raw.append(data)
         self._size += len(data)
         if self._size > FOLD_BYTES:
@@ -111,6 +124,8 @@ class TextKeeper(Struct):
         return self.texts
 
     def _fold(self) -> None:
+        if self._insides:
+            self._read_insides()
         whole, ends = self.framing.take(self._rest, b"".join(self._raw))
         if self._is_plain(whole):
             self._read_plainly(whole)
@@ -125,30 +140,36 @@ class TextKeeper(Struct):
             self._rest.clear()
         self._raw, self._size = [], len(self._rest)
 
+    def _read_insides(self) -> None:
+        """One that would not end at its quote, or goes over several lines, makes them all be read as they came."""
+        usual, insides = self._usual, self._insides
+        assert usual is not None
+        self._insides = []
+        joined = _JOINT.join(insides)
+        if joined.endswith(b"\\") or any(joined.find(sign) >= 0 for sign in _ODD_INSIDE):
+            self._raw = [usual.event(inside) for inside in insides]
+        elif found := [inside for inside in insides if inside]:
+            self.texts.keep("", _unescaped(found))
+
     def _is_plain(self, events: bytes) -> bool:
-        return self.is_single and bool(self.wire.text_fields) and not any(mark in events for mark in _NOT_PLAIN)
+        return self.is_single and bool(self.wire.text_fields) and all(events.find(mark) < 0 for mark in NOT_PLAIN)
 
     def _read_plainly(self, events: bytes) -> None:
         """The values of the fields that are text, by one search: a tenth of what parsing costs."""
-        found = [text for text in _pattern(self.wire.text_fields).findall(events) if text]
+        found = [text for text in pattern(self.wire.text_fields).findall(events) if text]
         if found:
             self.texts.keep("", _unescaped(found))
 
 
-@cache
-def _pattern(names: tuple[str, ...]) -> re.Pattern[bytes]:
-    """A quote inside a JSON string is escaped, so a name in quotes and a colon stand outside of one.
-
-    No string goes beyond its line: one that nobody closed takes nothing of the next event.
-    """
-    name = "|".join(names).encode()
-    return re.compile(rb'"(?:%b)"[ \t]*+:[ \t]*+"((?:[^"\\\r\n]++|\\[^\r\n])*+)"' % name)
+_JOINT = b'","'
+# A backslash before the quote says that the text goes on.
+_ODD_INSIDE = (b"\n", b"\r", b"\\" + _JOINT)
 
 
 def _unescaped(texts: list[bytes]) -> list[str]:
     """The insides of JSON strings. Where one is badly written, each is read by itself."""
     try:
-        return orjson.loads(b'["%b"]' % b'","'.join(texts))  # type: ignore[no-any-return]
+        return orjson.loads(b'["%b"]' % _JOINT.join(texts))  # type: ignore[no-any-return]
     except orjson.JSONDecodeError:
         return [_unescaped_odd(text.decode("utf-8", "replace")) for text in texts]
 

@@ -10,8 +10,9 @@ import sys
 from collections.abc import Callable
 from enum import Enum, auto
 
+from metering.answer_tap import AnswerTap
 from metering.framing import Framing, framing_of
-from metering.tap import AnswerTap, Tap
+from metering.tap import Tap
 from proxy.upstream.connection import ResponseHandle
 from proxy.upstream.errors import UpstreamError, UpstreamProtocolError
 from runtime.clock import monotonic_ns

@@ -1,11 +1,12 @@
 """Which tap reads along with an answer, by what its headers say it is."""
 
+from metering.answer_tap import AnswerTap
 from metering.endpoints import Endpoint
 from metering.formats.format import Ask
 from metering.framing import Framing
 from metering.injection import Outgoing
 from metering.reading import Tally
-from metering.tap import AnswerTap, StreamTap, Tap
+from metering.tap import StreamTap, Tap
 
 
 def tap_of(

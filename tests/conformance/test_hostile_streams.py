@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metering.answer_tap import MAX_ANSWER_BYTES, AnswerTap
 from metering.endpoints import OLLAMA, OPENAI
 from metering.formats.format import InvalidAsk, WireFormat
 from metering.framing import NDJSON, SSE, Framing
 from metering.injection import Removal
-from metering.tap import MAX_ANSWER_BYTES, MAX_EVENT_BYTES, AnswerTap, StreamTap
+from metering.tap import MAX_EVENT_BYTES, StreamTap
 from metering.text import FOLD_BYTES
 from tests.conformance.test_what_servers_say import STREAMS, Case
 from tests.support.streams import cut, cuts

@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metering import text as text_module
+from metering.answer_tap import AnswerTap
 from metering.formats import audio, chat
 from metering.injection import NOTHING_REMOVED, Removal
 from metering.outcome import report, resolve
 from metering.progress import Progress, tokens_so_far
 from metering.reading import Reading, Tally
-from metering.tap import AnswerTap, StreamTap
+from metering.tap import StreamTap
 from metering.text import Texts
 from proxy.counting import Counting
 from tests.conformance.test_what_servers_say import STREAMS, Case, chunk, event, used

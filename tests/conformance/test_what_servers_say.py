@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
+from metering.answer_tap import AnswerTap
 from metering.formats import audio, chat, completions, embeddings, images, messages, ollama, rerank, responses
 from metering.formats.format import WireFormat
 from metering.framing import NDJSON, SSE, Framing
 from metering.injection import NOTHING_REMOVED, Removal
 from metering.reading import Tally, normalise
-from metering.tap import AnswerTap, StreamTap
+from metering.tap import StreamTap
 from metering.usage import Usage
 
 ASKED = Removal(usage_chunk=True, nulls=True)

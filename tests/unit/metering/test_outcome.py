@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from metering.answer_tap import AnswerTap
 from metering.formats import embeddings, images, messages
 from metering.formats.format import Ask
 from metering.injection import Removal
 from metering.outcome import Counted, Report, report, resolve
 from metering.reading import NOTHING, Reading
-from metering.tap import AnswerTap, StreamTap
+from metering.tap import StreamTap
 from metering.usage import Usage
 
 CHAT = Ask("m", is_stream=True)

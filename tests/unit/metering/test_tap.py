@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from metering import tap as tap_module
 from metering.formats.openai_usage import read_usage
 from metering.injection import Removal
-from metering.reading import Reading
-from metering.tap import MAX_ANSWER_BYTES, MAX_EVENT_BYTES, AnswerTap, StreamTap, usage_in_tail
+from metering.reading import Reading, Tally
+from metering.tap import MAX_EVENT_BYTES, StreamTap
+from metering.text import Texts
 from tests.support.streams import Event, cut, cuts, streams
 
 ASKED = Removal(usage_chunk=True, nulls=True)
@@ -208,63 +209,6 @@ def test_a_null_at_the_end_of_an_event_too_long_to_be_read_stays(pieces: int) ->
     assert passed([event[at : at + size] for at in range(0, len(event), size)])[0] == event
 
 
-ANSWER = {"id": "a", "choices": [{"message": {"content": 'say "usage": {'}}], "usage": {"prompt_tokens": 3}}
-
-
-@given(st.data())
-def test_an_answer_passes_as_it_is_and_is_read(data: st.DataObject) -> None:
-    body = json.dumps(ANSWER, indent=data.draw(st.sampled_from([None, 2]))).encode() + b"\n"
-    tap = AnswerTap()
-    pieces = cut(body, data.draw(cuts(len(body))))
-    assert [tap.feed(piece) for piece in pieces] == pieces
-    assert tap.finish() == b""
-    assert (tap.reading, tap.texts().whole()) == (Reading(prompt=3), ['say "usage": {'])
-
-
-@pytest.mark.parametrize("body", [b"", b"[]", b"<html>", b'{"usage":[1]}', b'{"usage":{"prompt_tokens":1', b"\xff"])
-def test_an_answer_without_usage_says_nothing(body: bytes) -> None:
-    tap = AnswerTap()
-    tap.feed(body)
-    tap.finish()
-    assert tap.reading == Reading()
-
-
-def test_an_answer_that_is_an_error_is_noticed() -> None:
-    tap = AnswerTap()
-    tap.feed(b'{"error":{"message":"no"}}')
-    tap.finish()
-    assert tap.has_error
-
-
-def test_of_a_huge_answer_the_end_is_kept_and_read() -> None:
-    tap = AnswerTap()
-    tap.feed(b'{"choices":["')
-    for _ in range(12):
-        tap.feed(b"x" * (1 << 20))
-        assert sum(map(len, tap._parts)) <= MAX_ANSWER_BYTES + (1 << 20)
-    tap.feed(b'"],"usage":{"prompt_tokens":3,"completion_tokens":4}}')
-    tap.finish()
-    assert (tap.reading.prompt, tap.reading.completion) == (3, 4)
-
-
-@pytest.mark.parametrize(
-    ("tail", "reading"),
-    [
-        (b'..."usage" : {"prompt_tokens":1}, "z":{}}', Reading(prompt=1)),
-        (b'"usage":{"prompt_tokens":1},"x":{"usage":{"prompt_tokens":2}}}', Reading(prompt=2)),
-        (b'"usage":{"prompt_tokens":1},"x":{"an \\"usage": {"prompt_tokens":2}}}', Reading(prompt=1)),
-        (b'"usage":{"prompt_tokens":', Reading()),
-        (b'"usage":', Reading()),
-        (b'"usage":null}', Reading()),
-        (b'"usage":{"prompt_tokens":' + b"1" * 5000 + b"}}", Reading()),
-        (b'"usage":' + b"[" * 60_000, Reading()),
-        (b"\xff\xfe", Reading()),
-    ],
-)
-def test_usage_in_the_end_of_an_answer(tail: bytes, reading: Reading) -> None:
-    assert usage_in_tail(tail) == reading
-
-
 RUNNING = chunk(choices=CONTENT, usage={"prompt_tokens": 1, "completion_tokens": 1})
 
 
@@ -278,3 +222,65 @@ def test_text_is_kept_until_the_server_turns_out_to_count(trusts_counts: bool) -
     tap.feed(RUNNING)
     assert tap.counts_along
     assert tap.texts().whole() == ([] if trusts_counts else ["xx"])
+
+
+def came_to(texts: Texts) -> tuple[Any, ...]:
+    return texts.whole(), texts.pieces_said, texts.kept_chars, texts.kept_bytes, texts.dropped_bytes
+
+
+def without_looking(tap: StreamTap) -> StreamTap:
+    """The same, but no event is taken for the one before it with another text."""
+    tap._usual_left = 0
+    return tap
+
+
+TEXTS = st.sampled_from(
+    ["a", "b", "usage", "error", "", "\\", '"', "x\n", "\u00e9", "[DONE]", '","usage":{}', "\u2028"]
+)
+
+
+@st.composite
+def alike(draw: st.DrawFn) -> bytes:
+    """An event of a server that writes all alike: escapes, raw line ends and half escapes in the text included."""
+    text = draw(TEXTS)
+    inside = draw(st.sampled_from([json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], "a\\", "a\nb"]))
+    name = draw(st.sampled_from(["content", "content", "content", "reasoning_content"]))
+    end = draw(st.sampled_from(['}],"usage":null}', '}],"usage":null}', "}]}", '}],"usage":{"prompt_tokens":1}}']))
+    return f'data: {{"choices":[{{"index":0,"delta":{{"{name}":"{inside}"}}{end}\n\n'.encode()
+
+
+@settings(max_examples=300)
+@given(st.lists(alike(), max_size=12), st.data())
+def test_what_is_taken_for_the_event_before_it_comes_to_the_same_as_what_is_read(
+    stream: list[bytes], data: st.DataObject
+) -> None:
+    removal = data.draw(st.sampled_from([Removal(), ASKED]))
+    is_single = data.draw(st.booleans())
+    taps = [StreamTap(removal=removal, keeps_text=True, tally=Tally(1 if is_single else 2)) for _ in range(2)]
+    without_looking(taps[1])
+    together = data.draw(st.integers(1, 2))
+    for at in range(0, len(stream), together):
+        piece = b"".join(stream[at : at + together])
+        one, other = (tap.feed(piece) for tap in taps)
+        assert one == other
+        if data.draw(st.booleans()):
+            assert taps[0].progress() == taps[1].progress()
+    assert taps[0].finish() == taps[1].finish()
+    assert facts(taps[0]) == facts(taps[1])
+    assert came_to(taps[0].texts()) == came_to(taps[1].texts())
+
+
+def test_a_stream_whose_events_are_alike_is_hardly_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    tap = StreamTap(removal=ASKED, keeps_text=True)
+    tap.feed(chunk(choices=CONTENT, usage=None))
+    monkeypatch.setattr(StreamTap, "_pass_ordinary", None)
+    for _ in range(1000):
+        assert tap.feed(chunk(choices=CONTENT, usage=None)) == chunk(choices=CONTENT)
+    assert tap.texts().whole() == ["x" * 1001]
+
+
+def test_a_stream_whose_events_never_are_alike_is_not_looked_at_for_ever() -> None:
+    tap = StreamTap()
+    for number in range(200):
+        tap.feed(chunk(choices=CONTENT, created=number))
+    assert tap._usual_left == 0

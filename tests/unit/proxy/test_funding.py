@@ -11,13 +11,14 @@ from msgspec.structs import replace
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ledger.entries import RECOVERED, UsageEntry
+from metering.answer_tap import AnswerTap
 from metering.estimate.bound import Bound
 from metering.formats import chat, messages
 from metering.formats.format import WireFormat
 from metering.framing import SSE
 from metering.holds import HoldPlan
 from metering.leases import Lease, Leases
-from metering.tap import AnswerTap, StreamTap
+from metering.tap import StreamTap
 from proxy.funding import Funding
 from proxy.relay import Relay, Signal
 from proxy.upstream.connection import ResponseHandle

@@ -7,8 +7,9 @@ import pytest
 
 from ledger.entries import COMPLETED, UsageEntry
 from metering.admission import Limits
+from metering.answer_tap import AnswerTap
 from metering.settlements import Settlement
-from metering.tap import AnswerTap, StreamTap
+from metering.tap import StreamTap
 from proxy.counting import Counting
 from proxy.pace import Pace
 from proxy.recording import Recorder

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metering.answer_tap import AnswerTap
 from metering.injection import NOTHING_REMOVED, Removal
-from metering.tap import AnswerTap, StreamTap
+from metering.tap import StreamTap
 from proxy.relay import COLLECT_BYTES, NOTHING_SENT, Relay, Signal
 from proxy.upstream.connection import ResponseHandle
 from proxy.upstream.errors import UpstreamClosed, UpstreamProtocolError

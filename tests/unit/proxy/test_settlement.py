@@ -5,9 +5,10 @@ from msgspec.structs import replace
 
 from ledger.entries import COMPLETED, DRAINED, RECOVERED, UsageEntry
 from ledger.money import MAX_NANOS
+from metering.answer_tap import AnswerTap
 from metering.progress import Progress
 from metering.reading import Reading
-from metering.tap import AnswerTap, StreamTap, Tap
+from metering.tap import StreamTap, Tap
 from metering.usage import Usage
 from proxy.settlement import Ending, charged_entry, checkpoint_entry, ended_how, free_entry
 from tests.support.calls import IDENTITY, REQUEST_ID, admitted, price

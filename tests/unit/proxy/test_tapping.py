@@ -2,11 +2,12 @@
 
 import pytest
 
+from metering.answer_tap import AnswerTap
 from metering.endpoints import OPENAI
 from metering.formats import chat
 from metering.framing import framing_of
 from metering.injection import Outgoing
-from metering.tap import AnswerTap, StreamTap, Tap
+from metering.tap import StreamTap, Tap
 from proxy.tapping import tap_of
 
 
