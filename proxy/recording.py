@@ -29,7 +29,7 @@ from proxy.tracing import Tracing, end_span
 from runtime.addresses import Network
 from runtime.coalesce import Overloaded
 from runtime.http.request import Request
-from runtime.tasks import TaskSet, wait_until
+from runtime.tasks import TaskSet, running_loop, wait_until
 
 log = structlog.get_logger("farebox.gateway")
 
@@ -44,7 +44,7 @@ class Recording:
 
     async def wait(self, timeout_s: float) -> None:
         """Until it is safe in Redis or in the spool, at most `timeout_s`."""
-        deadline_s = asyncio.get_running_loop().time() + timeout_s
+        deadline_s = running_loop().time() + timeout_s
         if self._counting is not None:
             await wait_until(self._counting, deadline_s)
         if self._settled is not None:
