@@ -178,12 +178,13 @@ class Limits:
     def settle(self, settlement: Settlement) -> "asyncio.Future[int | None]":
         """The charge in nano-dollars once Redis has it, or None once it is safe in the spool.
 
-        It is tried until it succeeds; nobody need wait for it. Raises Overloaded when too many wait already.
+        It is tried until it succeeds, also if that future is cancelled; nobody need wait for it. Raises Overloaded when
+        too many wait already.
         """
         renewal = self.leases.close(settlement.request_id)
         if renewal is None:
             return self._settler.settle(settlement)
-        return self._tasks.spawn(self._settle_after(renewal, settlement), name="settle")
+        return asyncio.shield(self._tasks.spawn(self._settle_after(renewal, settlement), name="settle"))
 
     async def _settle_after(self, renewal: asyncio.Future[Any], settlement: Settlement) -> int | None:
         await asyncio.wait([renewal])

@@ -46,8 +46,6 @@ from runtime.tasks import TaskSet
 
 log = structlog.get_logger("farebox.gateway")
 
-# A complete answer waits this long for its settlement to be safe in Redis, then it is handed over all the same.
-_SETTLE_WAIT_S = 0.5
 # nginx's status for a client that left; nobody receives it
 _CLIENT_CLOSED_REQUEST = 499
 _SERVICE_UNAVAILABLE = 503
@@ -215,7 +213,7 @@ class Call:
             return self._client
         passed = headers.to_client(relay.headers, is_edited=False) + self._own_headers()
         if self._recording is not None:
-            await self._recording.wait(_SETTLE_WAIT_S)
+            await self._recording.wait(self._gateway.recorder.waits)
             if self._recording.entry is not None:
                 passed.append(("x-farebox-cost", format_dollars(self._recording.entry.cost_nanos)))
             meters.handed_over(monotonic_ns() - self._pace.closed_ns)

@@ -11,6 +11,7 @@ garbage     what is imported, and what stays, is not looked through for garbage
 version     which Farebox this is
 listener    hears what Postgres announces, over a connection of its own
 coalesce    many callers, one call: joins what is asked within one tick of the loop
+waits       many futures waited for with one timer
 expiring    what is remembered for a while: a bounded dict whose entries live for a time
 redis_cluster, redis_slots   a cluster of Redis behind the face of one server; which node has which slot
 redis_pipe  many calls to Redis over one connection
