@@ -11,6 +11,7 @@ from proxy.workers import supervise
 from runtime import logs
 from runtime.config import load
 from runtime.garbage import uncollected
+from runtime.lean import lean
 from runtime.settings import Config
 
 _MAX_WORKERS = 256
@@ -43,7 +44,7 @@ def worker(config: Path, metrics_slot: Path | None) -> None:
 async def _serve(config: Config, reuse_port: bool = False, metrics_slot: Path | None = None) -> None:
     stop = stop_event()  # first: whoever tells process 1 of a container before it listens to signals is not heard
     hear_log_level()
-    with uncollected():
+    with uncollected(), lean():
         # here, because it takes most of a start, and who only starts workers does without it
         from proxy.app import serving
     async with serving(config, reuse_port=reuse_port, metrics_slot=metrics_slot):
