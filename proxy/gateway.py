@@ -106,14 +106,14 @@ class Call:
     async def _admit(self) -> Admitted:
         desk = self._gateway.desk
         identity = await desk.identify(self._request, self._pace)
-        self._on(Event.VERIFIED)
+        self._exchange.on(Event.VERIFIED)
         wanted = await desk.read(self._request, self._endpoint, self._pace)
         decision = await desk.ask_for_room(self._request, self._request_id, identity, wanted)
         if not refusals.is_about_the_key(decision):
             self._decision = decision
         admitted = desk.admitted(self._request, self._request_id, identity, wanted, decision)
         self._funding = Funding(admitted, desk.limits.leases, self._gateway.tasks, self._pace.began_ns // 1_000_000)
-        self._on(Event.HOLD_PLACED)
+        self._exchange.on(Event.HOLD_PLACED)
         return admitted
 
     # ADMITTED, WAITING and RELAYING: the upstream works
@@ -163,7 +163,7 @@ class Call:
     async def _send_to(self, admitted: Admitted, route: Route) -> None:
         ask, pace = admitted.asked.ask, self._pace
         may_ask = self._gateway.questions.may_ask(route, ask.model)
-        request, self._sent = sent_for(admitted, self._request.raw_headers, may_ask=may_ask)
+        request, self._sent = sent_for(admitted, self._id, self._request.raw_headers, may_ask=may_ask)
         if pace.span is not None:
             request = replace(request, headers=with_context(request.headers, pace.span))
         trusts_counts = route.on_client_left is not OnClientLeft.ESTIMATE
@@ -174,7 +174,7 @@ class Call:
         relay.upstream = await route.pool.send(request, relay)
         pace.sent_ns = pace.sent_ns or monotonic_ns()
         if self._exchange.state is State.ADMITTED:
-            self._on(Event.SENT)
+            self._exchange.on(Event.SENT)
 
     def _was_our_question_refused(self) -> bool:
         relay, sent = self._relay, self._sent
@@ -302,7 +302,7 @@ class Call:
                 own.extend(headers.rate_limit(self._decision.tokens, is_of_tokens=True))
         return own
 
-    # the exchange's commands
+    # the exchange's commands; where what it commands is what comes next anyway, it is told without this
 
     def _on(self, event: Event, ending: Ending | None = None) -> None:
         for command in self._exchange.on(event):

@@ -10,6 +10,7 @@ from functools import partial
 from uuid import UUID
 
 import structlog
+from msgspec import Struct
 
 from ledger.entries import UsageEntry
 from metering.admission import Limits
@@ -39,8 +40,7 @@ log = structlog.get_logger("farebox.gateway")
 SETTLE_WAIT_S = 0.5
 
 
-@dataclass(slots=True)
-class Recording:
+class Recording(Struct):
     """What becomes of an ended call; `entry` is known once everything is counted.
 
     The settlement goes its way whether anybody waits for it or not.
