@@ -130,7 +130,7 @@ def _passing(
 ) -> Sequence[int]:
     """The places of those that pass. Who sends the same headers each time, as nearly all do, has that decided once."""
     names = b":".join([name for name, _ in raw])
-    all_dropped = _with_named_in_connection(dropped, raw) if b"connection" in names else dropped
+    all_dropped = _with_named_in_connection(dropped, raw) if names.find(b"connection") >= 0 else dropped
     is_usual = all_dropped is dropped and len(names) <= _MAX_NAMES_BYTES
     return (_known_places if is_usual else _places)(names, all_dropped, beginnings)
 
