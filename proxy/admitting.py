@@ -19,7 +19,7 @@ from proxy import asking, refusals
 from proxy.asking import Asked
 from proxy.failures import Failure
 from proxy.http import headers
-from proxy.http.body import presented_key, read_body
+from proxy.http.body import body_at_hand, presented_key, read_body
 from proxy.http.client_address import client_address
 from proxy.keys import Identity, KeyVerifier
 from proxy.pace import Pace
@@ -57,13 +57,16 @@ class Desk:
     holds: Holds = field(default_factory=Holds)
 
     async def identify(self, request: Request, pace: Pace) -> Identity:
-        pace.identity = identity = await self.verifier.verify(presented_key(request.headers))
+        key = presented_key(request.headers)
+        pace.identity = identity = self.verifier.known(key) or await self.verifier.verify(key)
         return identity
 
     async def read(self, request: Request, endpoint: Endpoint, pace: Pace) -> Wanted:
-        since_ns = monotonic_ns()
-        raw = await read_body(request, self.listen.max_body_bytes, self.listen.body_timeout_s)
-        pace.uploading_ns = monotonic_ns() - since_ns
+        raw = body_at_hand(request, self.listen.max_body_bytes)
+        if raw is None:
+            since_ns = monotonic_ns()
+            raw = await read_body(request, self.listen.max_body_bytes, self.listen.body_timeout_s)
+            pace.uploading_ns = monotonic_ns() - since_ns
         asked = asking.parse(raw, endpoint, request.headers.get("Content-Type", ""))
         fleet, price = self._fleet_and_price(asked.ask.model, endpoint)
         pace.model = asked.ask.model

@@ -5,6 +5,7 @@ commands is done here, and nowhere else is anything settled or let go.
 """
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -64,8 +65,8 @@ class Gateway:
     drains: Drains = field(default_factory=Drains)
     tasks: TaskSet = field(default_factory=TaskSet)
 
-    async def serve(self, endpoint: Endpoint, request: Request) -> Reply:
-        return await Call(self, request, endpoint).run()
+    def serve(self, endpoint: Endpoint, request: Request) -> Awaitable[Reply]:
+        return Call(self, request, endpoint).run()
 
 
 class Call:
@@ -171,7 +172,7 @@ class Call:
         self._relay = relay = Relay(make_tap, begins_late=admitted.attempts.has_others)
         assert self._funding is not None
         self._funding.follow(relay)
-        relay.upstream = await route.pool.send(request, relay)
+        relay.upstream = route.pool.send_at_once(request, relay) or await route.pool.send(request, relay)
         pace.sent_ns = pace.sent_ns or monotonic_ns()
         if self._exchange.state is State.ADMITTED:
             self._exchange.on(Event.SENT)

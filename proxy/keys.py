@@ -76,6 +76,10 @@ class KeyVerifier:
             max_waiting=_WAITING_FOR_QUERY,
         )
 
+    def known(self, key: str) -> Identity | None:
+        """Who presented it a short while ago; None: `verify` will tell."""
+        return self._known.get(memory_id(key, self._secret)) if self._format.matches(key) else None
+
     async def verify(self, key: str) -> Identity:
         if not self._format.matches(key):
             raise invalid_api_key()

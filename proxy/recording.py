@@ -52,13 +52,14 @@ class Recording(Struct):
 
     async def wait(self, waits: Waits) -> None:
         """Until it is safe in Redis or in the spool, as long as `waits` has for each."""
-        settled = self._settled
-        if self._counting is None:
-            if settled is not None:
-                await waits.wait(settled)
-            return
+        if self._counting is not None:
+            await self._wait_for_count(self._counting, waits)
+        elif self._settled is not None:
+            await waits.wait(self._settled)
+
+    async def _wait_for_count(self, counting: "asyncio.Task[None]", waits: Waits) -> None:
         deadline_s = running_loop().time() + waits.timeout_s
-        await wait_until(self._counting, deadline_s)
+        await wait_until(counting, deadline_s)
         if self._settled is not None:
             await wait_until(self._settled, deadline_s)
 
