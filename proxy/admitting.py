@@ -67,7 +67,8 @@ class Desk:
             since_ns = monotonic_ns()
             raw = await read_body(request, self.listen.max_body_bytes, self.listen.body_timeout_s)
             pace.uploading_ns = monotonic_ns() - since_ns
-        asked = asking.parse(raw, endpoint, request.headers.get("Content-Type", ""))
+        content_type = request.headers.get("Content-Type", "") if endpoint.is_form else ""
+        asked = asking.parse(raw, endpoint, content_type)
         fleet, price = self._fleet_and_price(asked.ask.model, endpoint)
         pace.model = asked.ask.model
         if fleet.additions.body:

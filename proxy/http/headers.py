@@ -6,6 +6,7 @@ the upstream's never the client. Limits shown to the client are its own, not tho
 
 from collections.abc import Sequence
 from functools import lru_cache
+from operator import itemgetter
 
 from metering.bucket import Bucket
 from runtime.http.request import Headers
@@ -66,6 +67,7 @@ _DIGESTS = frozenset((b"content-digest", b"content-md5", b"digest", b"etag", b"r
 _NOT_TO_EDITED = _NOT_TO_CLIENT | _DIGESTS
 # Nearly every `Connection` header; what it names ends here in any case.
 _SAY_NOTHING = frozenset((b"keep-alive", b"Keep-Alive", b"close"))
+_name_of = itemgetter(0)
 _SERVER_PREFIXES_DROPPED = (b"x-farebox-",)
 _CLIENT_PREFIXES_DROPPED = (b"x-ratelimit-", b"anthropic-ratelimit-", b"x-farebox-")
 MAX_CLIENT_ID_CHARS = 128
@@ -129,7 +131,7 @@ def _passing(
     raw: Sequence[tuple[bytes, bytes]], dropped: frozenset[bytes], beginnings: tuple[bytes, ...]
 ) -> Sequence[int]:
     """The places of those that pass. Who sends the same headers each time, as nearly all do, has that decided once."""
-    names = b":".join([name for name, _ in raw])
+    names = b":".join(map(_name_of, raw))
     all_dropped = _with_named_in_connection(dropped, raw) if names.find(b"connection") >= 0 else dropped
     is_usual = all_dropped is dropped and len(names) <= _MAX_NAMES_BYTES
     return (_known_places if is_usual else _places)(names, all_dropped, beginnings)
