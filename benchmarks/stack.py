@@ -122,12 +122,19 @@ async def child(
 ) -> AsyncIterator[Child]:
     """A process that is ready once somebody listens at `port`; `more` is added to its environment."""
     with pinned(cores):
-        started = start_child(argv, name=name, env={**environment(), **more}, log_path=folder / f"{name}.log")
+        started = start_child(argv, name=name, env={**_as_installed(), **more}, log_path=folder / f"{name}.log")
     try:
         await listening(port, ready_s)
         yield started
     finally:
         await started.stop()
+
+
+def _as_installed() -> dict[str, str]:
+    """pip compiles what it installs. In a shell that tells Python to keep nothing compiled, each start would do so anew
+    and take twice as long.
+    """
+    return {name: value for name, value in environment().items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def python(module: str, *arguments: str) -> list[str]:

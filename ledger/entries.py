@@ -85,7 +85,29 @@ class UsageEntry(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=
 
     @property
     def all_tokens(self) -> int:
-        return self.all_input_tokens + self.all_output_tokens
+        """Of every kind. Written out, because every request asks."""
+        return (
+            self.input_tokens
+            + self.cached_input_tokens
+            + self.cache_write_tokens
+            + self.audio_input_tokens
+            + self.output_tokens
+            + self.reasoning_tokens
+            + self.audio_output_tokens
+        )
+
+    @property
+    def has_rare_usage(self) -> bool:
+        """Is there any beside plain input and output, which is all that most requests have?"""
+        return bool(
+            self.cached_input_tokens
+            or self.reasoning_tokens
+            or self.cache_write_tokens
+            or self.audio_input_tokens
+            or self.audio_output_tokens
+            or self.images
+            or self.audio_ms
+        )
 
     def to_json(self) -> bytes:
         return _ENCODER.encode(self)

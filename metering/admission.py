@@ -48,6 +48,7 @@ _BREAKER_FAILURES = 5
 _BREAKER_OPEN_MS = 1_000
 # Once not known, once changed by its owner at that moment, once more: whoever changes it all the time may wait.
 _POLICY_TRIES = 4
+_UNKNOWN = frozenset((Outcome.UNKNOWN_KEY, Outcome.UNKNOWN_WALLET))
 
 
 class LimitsUnavailable(Exception):
@@ -154,11 +155,26 @@ class Limits:
 
         If the caller is cancelled while it waits, a hold that was placed all the same is let go again.
         """
-        decision = await self._judge_and_ask(request)
-        if decision.outcome in (Outcome.UNKNOWN_KEY, Outcome.UNKNOWN_WALLET):
-            await self._load(request)
-            decision = await self._judge_and_ask(request)
-        return decision
+        is_loaded, tries = False, 0
+        while tries < _POLICY_TRIES:
+            tries += 1
+            known = self._policies.of(request.key_id)
+            refused = known.policy.refusal(request.use)
+            # by the policy known here; Redis says if it is the current one
+            decision = await self._ask(request, known.policy_id if refused is None else REFUSED_MARK + known.policy_id)
+            outcome = decision.outcome
+            if outcome is Outcome.ADMITTED:
+                return decision
+            if outcome is Outcome.POLICY_REFUSED:
+                return replace(decision, refused=refused)
+            if outcome is Outcome.STALE_POLICY:
+                await self._learn_policy(request)
+            elif outcome not in _UNKNOWN or is_loaded:
+                return decision
+            else:
+                await self._load(request)
+                is_loaded, tries = True, 0
+        raise LimitsUnavailable("the policy keeps changing", _BREAKER_OPEN_MS)
 
     async def standing(self, key_id: UUID, wallet_id: UUID, now_ms: int) -> KeyStanding:
         """What the key may do, without taking anything; `now_ms` is wall-clock time. Raises LimitsUnavailable."""
@@ -178,12 +194,13 @@ class Limits:
     def settle(self, settlement: Settlement) -> "asyncio.Future[int | None]":
         """The charge in nano-dollars once Redis has it, or None once it is safe in the spool.
 
-        It is tried until it succeeds; nobody need wait for it. Raises Overloaded when too many wait already.
+        It is tried until it succeeds, also if that future is cancelled; nobody need wait for it. Raises Overloaded when
+        too many wait already.
         """
         renewal = self.leases.close(settlement.request_id)
         if renewal is None:
             return self._settler.settle(settlement)
-        return self._tasks.spawn(self._settle_after(renewal, settlement), name="settle")
+        return asyncio.shield(self._tasks.spawn(self._settle_after(renewal, settlement), name="settle"))
 
     async def _settle_after(self, renewal: asyncio.Future[Any], settlement: Settlement) -> int | None:
         await asyncio.wait([renewal])
@@ -238,19 +255,6 @@ class Limits:
             await self._loader.push_keys([request.key_id])
         except _REDIS_OR_POSTGRES_AWAY as error:
             raise LimitsUnavailable(type(error).__name__, _BREAKER_OPEN_MS) from error
-
-    async def _judge_and_ask(self, request: Admission) -> Decision:
-        """By the policy known here. Redis says if it is the current one; if not, that is read, and judged by anew."""
-        for _ in range(_POLICY_TRIES):
-            known = self._policies.of(request.key_id)
-            refused = known.policy.refusal(request.use)
-            decision = await self._ask(request, known.policy_id if refused is None else REFUSED_MARK + known.policy_id)
-            if decision.outcome is Outcome.POLICY_REFUSED:
-                return replace(decision, refused=refused)
-            if decision.outcome is not Outcome.STALE_POLICY:
-                return decision
-            await self._learn_policy(request)
-        raise LimitsUnavailable("the policy keeps changing", _BREAKER_OPEN_MS)
 
     async def _learn_policy(self, request: Admission) -> None:
         try:

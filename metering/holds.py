@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from ledger.money import MAX_NANOS
 from metering.estimate.bound import Bound
-from metering.pricing import Price, worst_cost_nanos
+from metering.pricing import Price, worst_cost_nanos, worst_text_nanos
 from runtime.settings import Holds
 
 _DEFAULTS = Holds()
@@ -60,6 +60,8 @@ class HoldPlan(Struct, frozen=True):
     def nanos_for(self, output_tokens: int) -> int:
         """What the request costs at most with so many tokens of output in all; never more than a wallet can hold."""
         bound = self.bound
+        if not (bound.audio_input_tokens or bound.audio_output_tokens or bound.images or bound.audio_ms):
+            return min(worst_text_nanos(bound.input_tokens, output_tokens, self.price), MAX_NANOS)
         worst = worst_cost_nanos(
             bound.input_tokens,
             0 if bound.audio_output_tokens else output_tokens,

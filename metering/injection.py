@@ -141,8 +141,9 @@ def _could_be_read_otherwise(
     raw: bytes, request: Mapping[str, Any], options: Mapping[str, Any], decides: frozenset[str]
 ) -> bool:
     # A doubled key is legal JSON and parsers differ on which one counts; an escape (`"mod\u0065l"`) can hide it.
-    # A megabyte is looked through for one byte in 9 us, for several in 900.
-    if b"\\" in raw and b"\\u00" in raw:
+    # A megabyte is looked through for one byte in 9 us, for several in 900. Not with `in`: it first takes what it looks
+    # for as a number, and makes an error of it.
+    if raw.find(b"\\") >= 0 and raw.find(b"\\u00") >= 0:
         return True
     if _has_lookalike(request, decides) or _has_lookalike(options, decides):
         return True

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import structlog
+from msgspec import Struct
 from redis.asyncio import Redis
 
 from ledger.redis_schema import holds_key, key_state_key, shard_of, wallet_key
@@ -34,8 +35,7 @@ _MAX_WAITING = 10_000
 _UNKNOWN_WALLET = -1
 
 
-@dataclass(slots=True, eq=False)
-class Lease:
+class Lease(Struct, eq=False):
     """One admitted request. `checkpoint` gives its usage entry so far (JSON), or nothing: no more than before."""
 
     request_id: UUID
@@ -67,7 +67,7 @@ class Leases:
     shards: int = 1
     clock_ms: ClockMs = monotonic_ms
     on_answer: Callable[[int, bool], None] = lambda *_: None
-    _open: dict[UUID, Lease] = field(default_factory=dict)
+    _open: dict[int, Lease] = field(default_factory=dict)  # a UUID is hashed in Python
 
     def __post_init__(self) -> None:
         self._script = script(self.redis, "renew")
@@ -91,11 +91,11 @@ class Leases:
 
     def open(self, lease: Lease) -> None:
         lease.renewed_ms = self.clock_ms()
-        self._open[lease.request_id] = lease
+        self._open[lease.request_id.int] = lease
 
     def close(self, request_id: UUID) -> "asyncio.Future[Any] | None":
         """It is renewed no more. What is under way must be over before it is settled, or it would hold again."""
-        lease = self._open.pop(request_id, None)
+        lease = self._open.pop(request_id.int, None)
         if lease is not None:
             lease.checkpoint = _nothing  # it knows the lease: each request would be garbage to be searched for
         if lease is None or lease.renewal is None or lease.renewal.done():
@@ -109,7 +109,7 @@ class Leases:
         """
         while lease.renewal is not None and not lease.renewal.done():
             await asyncio.wait([lease.renewal])
-        if lease.request_id not in self._open:
+        if lease.request_id.int not in self._open:
             return lease.held_nanos
         shard = shard_of(lease.wallet_id, self.shards)
         lease.renewal = answered = self._extensions[shard].submit(_Renewal(lease, more_nanos))
@@ -138,7 +138,7 @@ class Leases:
         renewals = [
             _Renewal(lease)
             for lease in batch
-            if lease.request_id in self._open and (lease.renewal is None or lease.renewal.done())
+            if lease.request_id.int in self._open and (lease.renewal is None or lease.renewal.done())
         ]
         if not renewals:
             return

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from ledger.money import Nanos
 from metering.usage import Usage
 
 
@@ -35,7 +34,7 @@ _SHARES = 60_000
 _SHARES_PER_TOKEN = _SHARES // 1000
 
 
-def cost_nanos(usage: Usage, price: Price) -> Nanos:
+def cost_nanos(usage: Usage, price: Price) -> int:
     """Fee + usage x price. The kinds are added up first and divided once; half a nano-dollar is rounded up."""
     per_1k = (
         usage.input_tokens * price.input_nanos_per_1k
@@ -47,7 +46,7 @@ def cost_nanos(usage: Usage, price: Price) -> Nanos:
         + usage.audio_output_tokens * price.audio_output_nanos_per_1k
     )
     shares = per_1k * _SHARES_PER_TOKEN + usage.audio_ms * price.audio_minute_nanos
-    return Nanos(_whole(usage.images, price) + (shares + _SHARES // 2) // _SHARES)
+    return _whole(usage.images, price) + (shares + _SHARES // 2) // _SHARES
 
 
 def worst_cost_nanos(
@@ -59,7 +58,7 @@ def worst_cost_nanos(
     audio_output_tokens: int = 0,
     images: int = 0,
     audio_ms: int = 0,
-) -> Nanos:
+) -> int:
     """The most that so much can cost, whichever kinds the tokens turn out to be: what a hold is made of.
 
     Tokens that may be audio are given apart: on most models they cost many times what text does, and a hold at that
@@ -74,7 +73,14 @@ def worst_cost_nanos(
         + audio_output_tokens * max(dearest_output, price.audio_output_nanos_per_1k)
     )
     shares = per_1k * _SHARES_PER_TOKEN + audio_ms * price.audio_minute_nanos
-    return Nanos(_whole(images, price) + -(-shares // _SHARES))
+    return _whole(images, price) + -(-shares // _SHARES)
+
+
+def worst_text_nanos(input_tokens: int, output_tokens: int, price: Price) -> int:
+    """The same where there is nothing but text, as with most requests."""
+    dearest_input = max(price.input_nanos_per_1k, price.cached_input_nanos_per_1k, price.cache_write_nanos_per_1k)
+    dearest_output = max(price.output_nanos_per_1k, price.reasoning_nanos_per_1k)
+    return price.request_fee_nanos - (-(input_tokens * dearest_input + output_tokens * dearest_output) // 1000)
 
 
 def _whole(images: int, price: Price) -> int:

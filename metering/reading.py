@@ -128,6 +128,13 @@ def _sum(values: Iterable[int | None]) -> int | None:
 
 def normalise(reading: Reading) -> Usage:
     """The overlap taken apart. Where two parts claim the same tokens, the rarer kind goes first: audio, then cache."""
+    if not (reading.cached or reading.cache_write or reading.reasoning or reading.audio_input or reading.audio_output):
+        return Usage(  # nothing overlaps, as with most answers
+            input_tokens=reading.prompt or 0,
+            output_tokens=reading.completion or 0,
+            images=reading.images or 0,
+            audio_ms=reading.audio_ms or 0,
+        )
     prompt, written, cached = _input(reading)
     audio_input = min(reading.audio_input or 0, prompt)
     output, reasoning = _output(reading)

@@ -20,7 +20,7 @@ from proxy.asking import Asked
 from proxy.door import Door
 from proxy.failures import Failure
 from proxy.http import headers
-from proxy.http.body import read_body
+from proxy.http.body import body_at_hand, presented_key, read_body
 from proxy.http.client_address import client_address
 from proxy.keys import Identity
 from proxy.pace import Pace
@@ -58,14 +58,18 @@ class Desk:
     holds: Holds = field(default_factory=Holds)
 
     async def identify(self, request: Request, pace: Pace) -> Identity:
-        pace.identity = identity = await self.door.identify(request)
+        key, door = presented_key(request.headers), self.door
+        pace.identity = identity = door.known(key) or await door.ask(request, key)
         return identity
 
     async def read(self, request: Request, endpoint: Endpoint, pace: Pace) -> Wanted:
-        since_ns = monotonic_ns()
-        raw = await read_body(request, self.listen.max_body_bytes, self.listen.body_timeout_s)
-        pace.uploading_ns = monotonic_ns() - since_ns
-        asked = asking.parse(raw, endpoint, request.headers.get("Content-Type", ""))
+        raw = body_at_hand(request, self.listen.max_body_bytes)
+        if raw is None:
+            since_ns = monotonic_ns()
+            raw = await read_body(request, self.listen.max_body_bytes, self.listen.body_timeout_s)
+            pace.uploading_ns = monotonic_ns() - since_ns
+        content_type = request.headers.get("Content-Type", "") if endpoint.is_form else ""
+        asked = asking.parse(raw, endpoint, content_type)
         fleet, price = self._fleet_and_price(asked.ask.model, endpoint)
         pace.model = asked.ask.model
         if fleet.additions.body:

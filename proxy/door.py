@@ -26,9 +26,14 @@ class Door:
     async def identify(self, request: Request) -> Identity:
         """Whose key is presented; raises the Failure to answer with."""
         key = presented_key(request.headers)
-        return self.verifier.known(key) or await self._ask(request, key)
+        return self.known(key) or await self.ask(request, key)
 
-    async def _ask(self, request: Request, key: str) -> Identity:
+    def known(self, key: str) -> Identity | None:
+        """Without waiting: whose it is, if this process has verified it."""
+        return self.verifier.known(key)
+
+    async def ask(self, request: Request, key: str) -> Identity:
+        """The same of a key that is not known."""
         address = client_address(request.remote, request.raw_headers, self.trusted)
         if address is None:
             return await self.verifier.verify(key)

@@ -107,11 +107,11 @@ class Exchange:
 
     def on(self, event: Event) -> tuple[Command, ...]:
         """What is to be done about `event`, in this order."""
-        if self.state is State.CLOSED:
-            return ()
         try:
             self.state, commands = TRANSITIONS[self.state, event]
         except KeyError:
+            if self.state is State.CLOSED:
+                return ()
             raise OutOfOrder(f"{event.name} in {self.state.name}") from None
         return commands
 

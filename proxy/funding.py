@@ -1,7 +1,5 @@
 """The money of one admitted request while it runs: its lease, its checkpoints, and of a stream what more to hold."""
 
-from dataclasses import dataclass, field
-
 import structlog
 
 from metering.estimate.likely import likely_prompt_tokens
@@ -21,29 +19,36 @@ _NOT_ANSWERED: tuple[type[BaseException], ...] = (*AWAY, Overloaded)
 log = structlog.get_logger("farebox.gateway")
 
 
-@dataclass(slots=True)
 class Funding:
     """Begins with the admission; the lease ends with the settlement. `tasks`: more is asked for while bytes pass on."""
 
-    admitted: Admitted
-    leases: Leases
-    tasks: TaskSet
-    began_ms: int
-    clock_ms: ClockMs = monotonic_ms
-    _lease: Lease = field(init=False)
-    _funds: StreamFunds | None = None
-    _relay: Relay | None = None
-    _prompt_tokens: int | None = None
-    _is_asking: bool = False
+    __slots__ = (
+        "_funds",
+        "_is_asking",
+        "_lease",
+        "_prompt_tokens",
+        "_relay",
+        "admitted",
+        "began_ms",
+        "clock_ms",
+        "leases",
+        "tasks",
+    )
 
-    def __post_init__(self) -> None:
-        admitted, identity = self.admitted, self.admitted.identity
+    def __init__(
+        self, admitted: Admitted, leases: Leases, tasks: TaskSet, began_ms: int, clock_ms: ClockMs = monotonic_ms
+    ) -> None:
+        self.admitted, self.leases, self.tasks = admitted, leases, tasks
+        self.began_ms, self.clock_ms = began_ms, clock_ms
+        self._funds = StreamFunds(admitted.plan, admitted.held_nanos) if admitted.plan.is_stepwise else None
+        self._relay: Relay | None = None
+        self._prompt_tokens: int | None = None
+        self._is_asking = False
+        identity = admitted.identity
         self._lease = Lease(
             admitted.request_id, identity.key_id, identity.wallet_id, admitted.held_nanos, self.checkpoint
         )
-        self.leases.open(self._lease)
-        if admitted.plan.is_stepwise:
-            self._funds = StreamFunds(admitted.plan, admitted.held_nanos)
+        leases.open(self._lease)
 
     def follow(self, relay: Relay) -> None:
         """The request was sent, or sent again: this is where its answer comes."""

@@ -5,6 +5,7 @@ commands is done here, and nowhere else is anything settled or let go.
 """
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -46,8 +47,6 @@ from runtime.tasks import TaskSet
 
 log = structlog.get_logger("farebox.gateway")
 
-# A complete answer waits this long for its settlement to be safe in Redis, then it is handed over all the same.
-_SETTLE_WAIT_S = 0.5
 # nginx's status for a client that left; nobody receives it
 _CLIENT_CLOSED_REQUEST = 499
 _SERVICE_UNAVAILABLE = 503
@@ -66,8 +65,8 @@ class Gateway:
     drains: Drains = field(default_factory=Drains)
     tasks: TaskSet = field(default_factory=TaskSet)
 
-    async def serve(self, endpoint: Endpoint, request: Request) -> Reply:
-        return await Call(self, request, endpoint).run()
+    def serve(self, endpoint: Endpoint, request: Request) -> Awaitable[Reply]:
+        return Call(self, request, endpoint).run()
 
 
 class Call:
@@ -108,14 +107,14 @@ class Call:
     async def _admit(self) -> Admitted:
         desk = self._gateway.desk
         identity = await desk.identify(self._request, self._pace)
-        self._on(Event.VERIFIED)
+        self._exchange.on(Event.VERIFIED)
         wanted = await desk.read(self._request, self._endpoint, self._pace)
         decision = await desk.ask_for_room(self._request, self._request_id, identity, wanted)
         if not refusals.is_about_the_key(decision):
             self._decision = decision
         admitted = desk.admitted(self._request, self._request_id, identity, wanted, decision)
         self._funding = Funding(admitted, desk.limits.leases, self._gateway.tasks, self._pace.began_ns // 1_000_000)
-        self._on(Event.HOLD_PLACED)
+        self._exchange.on(Event.HOLD_PLACED)
         return admitted
 
     # ADMITTED, WAITING and RELAYING: the upstream works
@@ -165,7 +164,7 @@ class Call:
     async def _send_to(self, admitted: Admitted, route: Route) -> None:
         ask, pace = admitted.asked.ask, self._pace
         may_ask = self._gateway.questions.may_ask(route, ask.model)
-        request, self._sent = sent_for(admitted, self._request.raw_headers, may_ask=may_ask)
+        request, self._sent = sent_for(admitted, self._id, self._request.raw_headers, may_ask=may_ask)
         if pace.span is not None:
             request = replace(request, headers=with_context(request.headers, pace.span))
         trusts_counts = route.on_client_left is not OnClientLeft.ESTIMATE
@@ -173,10 +172,10 @@ class Call:
         self._relay = relay = Relay(make_tap, begins_late=admitted.attempts.has_others)
         assert self._funding is not None
         self._funding.follow(relay)
-        relay.upstream = await route.pool.send(request, relay)
+        relay.upstream = route.pool.send_at_once(request, relay) or await route.pool.send(request, relay)
         pace.sent_ns = pace.sent_ns or monotonic_ns()
         if self._exchange.state is State.ADMITTED:
-            self._on(Event.SENT)
+            self._exchange.on(Event.SENT)
 
     def _was_our_question_refused(self) -> bool:
         relay, sent = self._relay, self._sent
@@ -215,7 +214,7 @@ class Call:
             return self._client
         passed = headers.to_client(relay.headers, is_edited=False) + self._own_headers()
         if self._recording is not None:
-            await self._recording.wait(_SETTLE_WAIT_S)
+            await self._recording.wait(self._gateway.recorder.waits)
             if self._recording.entry is not None:
                 passed.append(("x-farebox-cost", format_dollars(self._recording.entry.cost_nanos)))
             meters.handed_over(monotonic_ns() - self._pace.closed_ns)
@@ -304,7 +303,7 @@ class Call:
                 own.extend(headers.rate_limit(self._decision.tokens, is_of_tokens=True))
         return own
 
-    # the exchange's commands
+    # the exchange's commands; where what it commands is what comes next anyway, it is told without this
 
     def _on(self, event: Event, ending: Ending | None = None) -> None:
         for command in self._exchange.on(event):

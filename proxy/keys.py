@@ -1,11 +1,12 @@
 """Who presents this key: this process -> Redis -> Postgres rows with its prefix -> bcrypt in a thread.
 
 The caches say *who*, never whether the key is still good: that is asked at admission, each time. Only what bcrypt
-has verified is cached, under an HMAC of the whole key. Equal look-ups in flight are joined. A key whose prefix
+has verified is cached, under a keyed hash of the whole key. Equal look-ups in flight are joined. A key whose prefix
 nobody has never reaches bcrypt; a wrong key is remembered for a short while.
 """
 
 import asyncio
+import os
 from collections.abc import Sequence
 from enum import Enum
 from typing import Protocol
@@ -13,7 +14,7 @@ from typing import Protocol
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from accounts.key_format import KeyFormat, cache_id, lookup_prefix
+from accounts.key_format import KeyFormat, cache_id, lookup_prefix, memory_id
 from ledger.postgres import KeyRow
 from proxy.failures import Failure, invalid_api_key, retry_after
 from proxy.key_cache import Identity, KeyCache
@@ -31,6 +32,8 @@ _KNOWN_SIZE = 200_000
 _KNOWN_TTL_S = 300.0
 _WRONG_SIZE = 50_000
 _WRONG_TTL_S = 10.0
+# What names keys in this process's memory: of no use anywhere else, nor after it.
+_SECRET_BYTES = 32
 _PREFIXES_PER_QUERY = 256
 _WAITING_FOR_QUERY = 5_000
 _BUSY_RETRY_MS = 1_000
@@ -60,9 +63,10 @@ class KeyVerifier:
         self._store = store
         self._format = key_format
         self._pepper = pepper
-        self._known: Expiring[str, Identity] = Expiring(_KNOWN_SIZE, _KNOWN_TTL_S)
-        self._wrong: Expiring[str, bool] = Expiring(_WRONG_SIZE, _WRONG_TTL_S)
-        self._in_flight: dict[str, asyncio.Task[Identity | _Busy | None]] = {}
+        self._secret = os.urandom(_SECRET_BYTES)
+        self._known: Expiring[bytes, Identity] = Expiring(_KNOWN_SIZE, _KNOWN_TTL_S)
+        self._wrong: Expiring[bytes, bool] = Expiring(_WRONG_SIZE, _WRONG_TTL_S)
+        self._in_flight: dict[bytes, asyncio.Task[Identity | _Busy | None]] = {}
         self._tasks = TaskSet()
         self._prefixes: Coalescer[str, list[KeyRow]] = Coalescer(
             self._rows_of,
@@ -74,12 +78,12 @@ class KeyVerifier:
 
     def known(self, key: str) -> Identity | None:
         """Whose it is, if this process has verified it; asks nobody."""
-        return self._known.get(cache_id(key, self._pepper)) if self._format.matches(key) else None
+        return self._known.get(memory_id(key, self._secret)) if self._format.matches(key) else None
 
     async def verify(self, key: str) -> Identity:
         if not self._format.matches(key):
             raise invalid_api_key()
-        name = cache_id(key, self._pepper)
+        name = memory_id(key, self._secret)
         identity = self._known.get(name)
         if identity is not None:
             return identity
@@ -100,10 +104,10 @@ class KeyVerifier:
         await self._tasks.cancel()
         self._checks.close()
 
-    async def _joined_look_up(self, name: str, key: str) -> Identity | None:
+    async def _joined_look_up(self, name: bytes, key: str) -> Identity | None:
         task = self._in_flight.get(name)
         if task is None:
-            task = self._tasks.spawn(self._answered_look_up(name, key), name="verify-key")
+            task = self._tasks.spawn(self._answered_look_up(key), name="verify-key")
             self._in_flight[name] = task
             task.add_done_callback(lambda _: self._in_flight.pop(name, None))
         found = await asyncio.shield(task)
@@ -111,14 +115,14 @@ class KeyVerifier:
             raise Failure(*found.value, headers=retry_after(_BUSY_RETRY_MS))
         return found
 
-    async def _answered_look_up(self, name: str, key: str) -> Identity | _Busy | None:
+    async def _answered_look_up(self, key: str) -> Identity | _Busy | None:
         """What is in the way is a value here: a joined task has many readers, or, if all have left, none.
 
         And not one error for all: it would know its task through its traceback, and the task would know it. Thousands
         of such circles a second stop the process for the garbage collector.
         """
         try:
-            return await self._look_up(name, key)
+            return await self._look_up(key)
         except RedisError:
             return _Busy.REDIS
         except UNAVAILABLE:
@@ -126,7 +130,8 @@ class KeyVerifier:
         except Overloaded:
             return _Busy.OVERLOADED
 
-    async def _look_up(self, name: str, key: str) -> Identity | None:
+    async def _look_up(self, key: str) -> Identity | None:
+        name = cache_id(key, self._pepper)
         identity = await self._cache.find(name)
         if identity is not None:
             return identity

@@ -144,53 +144,74 @@ _OUTCOMES = {
     "funds_ended": "cut",
 }
 _BEFORE, _AFTER = ADDED.row(("before",)), ADDED.row(("after",))
+_ADDED_BOUNDS, _DURATION_BOUNDS = ADDED.bounds, DURATION.bounds
 _US, _US_PER_MS = 1_000, 1_000
 # An upstream may refuse with any number.
 _STATUSES = frozenset((*range(200, 207), *range(400, 432), 451, 499, *range(500, 512)))
 
 
+class _Alike:
+    """Requests that differ in nothing that is a label, not counted in yet: `fold` does that."""
+
+    __slots__ = ("cost_nanos", "duration", "input_tokens", "model", "output_tokens", "requests")
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        self.duration = DURATION.row((model,))
+        self.requests = self.cost_nanos = self.input_tokens = self.output_tokens = 0
+
+
+# By the model as it is priced, endpoint, upstream, end reason, status, source of the usage.
+_alike: dict[tuple[str, str, str, str, int, str], _Alike] = {}
+# Then they are counted in, asked or not. A handful of kinds is most of what comes.
+_MAX_ALIKE = 1_000
+
+
 def ended(entry: UsageEntry, priced_as: str, upstream: str, pace: Pace) -> None:
-    """A request that was let in is over; it writes to the values themselves, as every request comes here."""
-    reason, status = entry.end_reason, entry.status_code
-    model = MODELS.known.get(priced_as) or MODELS.label(priced_as)
-    key = (model, entry.endpoint, _OUTCOMES.get(reason, "failed"))
-    values = REQUESTS.values
-    values[key] = values.get(key, 0) + 1
-    key = (upstream, reason, str(status) if status in _STATUSES else OTHER)
-    values = ENDINGS.values
-    values[key] = values.get(key, 0) + 1
-    source = (entry.usage_source,)
-    COUNTED_BY.values[source] = COUNTED_BY.values.get(source, 0) + 1
-    only_model = (model,)
-    if entry.usage_source != "none":
-        CHARGED.values[only_model] = CHARGED.values.get(only_model, 0) + entry.cost_nanos
-        _count_tokens(model, entry)
-    row = DURATION.values.get(only_model) or DURATION.row(only_model)
-    row[bisect_left(DURATION.bounds, entry.response_time_ms)] += 1
-    row[-1] += entry.response_time_ms
+    """A request that was let in is over; every one comes here, so it only adds to a few numbers."""
+    key = (priced_as, entry.endpoint, upstream, entry.end_reason, entry.status_code, entry.usage_source)
+    alike = _alike.get(key) or _new_kind(key)
+    alike.requests += 1
+    alike.cost_nanos += entry.cost_nanos
+    alike.input_tokens += entry.input_tokens
+    alike.output_tokens += entry.output_tokens
+    took_ms, duration = entry.response_time_ms, alike.duration
+    duration[bisect_left(_DURATION_BOUNDS, took_ms)] += 1
+    duration[-1] += took_ms
     added_us = pace.added_us
     if added_us is not None:
-        _BEFORE[bisect_left(ADDED.bounds, added_us)] += 1
+        _BEFORE[bisect_left(_ADDED_BOUNDS, added_us)] += 1
         _BEFORE[-1] += added_us
+    if entry.has_rare_usage:
+        _count_rare(alike.model, entry)
     if entry.metadata.get("stream") and (first_us := pace.first_byte_us) is not None:
-        FIRST_TOKEN.observe(only_model, first_us // _US_PER_MS)
+        FIRST_TOKEN.observe((alike.model,), first_us // _US_PER_MS)
 
 
-def _count_tokens(model: str, entry: UsageEntry) -> None:
-    values, prompt, output = TOKENS.values, entry.input_tokens, entry.output_tokens
-    if prompt:
-        values[model, "input"] = values.get((model, "input"), 0) + prompt
-    if output:
-        values[model, "output"] = values.get((model, "output"), 0) + output
-    if entry.all_tokens != prompt + output:
-        _count_rare_tokens(model, entry)
-    if entry.images:
-        IMAGES.add((model,), entry.images)
-    if entry.audio_ms:
-        AUDIO.add((model,), entry.audio_ms)
+def _new_kind(key: tuple[str, str, str, str, int, str]) -> _Alike:
+    if len(_alike) >= _MAX_ALIKE:
+        fold()
+    made = _alike[key] = _Alike(MODELS.label(key[0]))
+    return made
 
 
-def _count_rare_tokens(model: str, entry: UsageEntry) -> None:
+def fold() -> None:
+    """Counts in what has ended. For who reads the counters."""
+    for (_, endpoint, upstream, reason, status, source), alike in _alike.items():
+        model, requests = alike.model, alike.requests
+        REQUESTS.add((model, endpoint, _OUTCOMES.get(reason, "failed")), requests)
+        ENDINGS.add((upstream, reason, str(status) if status in _STATUSES else OTHER), requests)
+        COUNTED_BY.add((source,), requests)
+        if source != "none":
+            CHARGED.add((model,), alike.cost_nanos)
+        if alike.input_tokens:
+            TOKENS.add((model, "input"), alike.input_tokens)
+        if alike.output_tokens:
+            TOKENS.add((model, "output"), alike.output_tokens)
+    _alike.clear()
+
+
+def _count_rare(model: str, entry: UsageEntry) -> None:
     for kind, count in (
         ("cached_input", entry.cached_input_tokens),
         ("cache_write", entry.cache_write_tokens),
@@ -200,12 +221,16 @@ def _count_rare_tokens(model: str, entry: UsageEntry) -> None:
     ):
         if count:
             TOKENS.add((model, kind), count)
+    if entry.images:
+        IMAGES.add((model,), entry.images)
+    if entry.audio_ms:
+        AUDIO.add((model,), entry.audio_ms)
 
 
 def handed_over(after_ns: int) -> None:
     """A whole answer goes to the client so long after it was here."""
     after_us = after_ns // _US
-    _AFTER[bisect_left(ADDED.bounds, after_us)] += 1
+    _AFTER[bisect_left(_ADDED_BOUNDS, after_us)] += 1
     _AFTER[-1] += after_us
 
 

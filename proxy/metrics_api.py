@@ -30,7 +30,7 @@ def open_metrics(
 ) -> MetricsPage:
     """The page of this process, with `own` beside what every process has; `tasks` runs what measures meanwhile."""
     book = Book([*COMMON, *own])
-    book.looks += [process_look(), partial(pool_look, backends.pool)]
+    book.looks += [process_look(), partial(pool_look, backends.pool), meters.fold]
     meters.MODELS.most = config.metrics.max_models
     token = config.metrics.token.get_secret_value() if config.metrics.token is not None else None
     slot = None if slot_path is None else Slot(slot_path)

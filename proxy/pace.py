@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from msgspec import Struct, field
+
 from proxy.key_cache import Identity
 from runtime.clock import monotonic_ns
 
@@ -11,41 +13,27 @@ if TYPE_CHECKING:
 _NS_PER_MS, _NS_PER_US = 1_000_000, 1_000
 
 
-class Pace:
+class Pace(Struct, eq=False):
     """Moments are nanoseconds of the monotonic clock; 0: it has not happened.
 
-    `uploading_ns` is a length: how long we waited for the body. `identity` and `model` are there once they are known, a
-    model if it has a price.
+    `uploading_ns` is a length: how long we waited for the body. `sent_ns`: upstream, for the first time. `identity` and
+    `model` are there once they are known, a model if it has a price; `span` where it is traced.
 
     After `close`: `duration_ms` from the request to its end; `added_us`, what Farebox took before the upstream had the
     request; `first_byte_us`, how long the upstream took to begin its answer. The last two are None where that did not
     happen.
     """
 
-    __slots__ = (
-        "added_us",
-        "began_ns",
-        "closed_ns",
-        "duration_ms",
-        "first_byte_us",
-        "identity",
-        "model",
-        "sent_ns",
-        "span",
-        "uploading_ns",
-    )
-
-    def __init__(self) -> None:
-        self.began_ns = monotonic_ns()
-        self.uploading_ns = 0
-        self.sent_ns = 0  # upstream, for the first time
-        self.closed_ns = 0
-        self.identity: Identity | None = None
-        self.model: str | None = None
-        self.span: Span | None = None  # where it is traced
-        self.duration_ms = 0
-        self.added_us: int | None = None
-        self.first_byte_us: int | None = None
+    began_ns: int = field(default_factory=monotonic_ns)
+    uploading_ns: int = 0
+    sent_ns: int = 0
+    closed_ns: int = 0
+    identity: Identity | None = None
+    model: str | None = None
+    span: "Span | None" = None
+    duration_ms: int = 0
+    added_us: int | None = None
+    first_byte_us: int | None = None
 
     def close(self, first_ns: int = 0) -> None:
         """It was decided how it ends. `first_ns`: when the first byte of the answer's body came from the upstream."""

@@ -6,9 +6,11 @@ stays until it is done, and the client does not wait for it any longer than for 
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 from uuid import UUID
 
 import structlog
+from msgspec import Struct
 
 from ledger.entries import UsageEntry
 from metering.admission import Limits
@@ -29,31 +31,44 @@ from proxy.tracing import Tracing, end_span
 from runtime.addresses import Network
 from runtime.coalesce import Overloaded
 from runtime.http.request import Request
-from runtime.tasks import TaskSet, wait_until
+from runtime.tasks import TaskSet, running_loop, wait_until
+from runtime.waits import Waits
 
 log = structlog.get_logger("farebox.gateway")
 
+# A complete answer waits this long for its settlement to be safe in Redis, then it is handed over all the same.
+SETTLE_WAIT_S = 0.5
 
-@dataclass(slots=True)
-class Recording:
-    """What becomes of an ended call; `entry` is known once everything is counted."""
+
+class Recording(Struct):
+    """What becomes of an ended call; `entry` is known once everything is counted.
+
+    The settlement goes its way whether anybody waits for it or not.
+    """
 
     entry: UsageEntry | None = None
     _settled: "asyncio.Future[int | None] | None" = None
     _counting: "asyncio.Task[None] | None" = None
 
-    async def wait(self, timeout_s: float) -> None:
-        """Until it is safe in Redis or in the spool, at most `timeout_s`."""
-        deadline_s = asyncio.get_running_loop().time() + timeout_s
+    async def wait(self, waits: Waits) -> None:
+        """Until it is safe in Redis or in the spool, as long as `waits` has for each."""
         if self._counting is not None:
-            await wait_until(self._counting, deadline_s)
+            await self._wait_for_count(self._counting, waits)
+        elif self._settled is not None:
+            await waits.wait(self._settled)
+
+    async def _wait_for_count(self, counting: "asyncio.Task[None]", waits: Waits) -> None:
+        deadline_s = running_loop().time() + waits.timeout_s
+        await wait_until(counting, deadline_s)
         if self._settled is not None:
             await wait_until(self._settled, deadline_s)
 
 
 @dataclass(slots=True)
 class Recorder:
-    """`tasks` holds what is still being counted: drain it before the limits. `slow_ms`: see request_log."""
+    """`tasks` holds what is still being counted: drain it before the limits. `slow_ms`: see request_log. `waits`: for
+    settlements.
+    """
 
     limits: Limits
     counting: Counting
@@ -61,6 +76,7 @@ class Recorder:
     trusted_proxies: tuple[Network, ...] = ()
     tracing: Tracing | None = None
     tasks: TaskSet = field(default_factory=TaskSet)
+    waits: Waits = field(default_factory=partial(Waits, SETTLE_WAIT_S))
 
     def begin(self, request: Request) -> Pace:
         """A request has come."""

@@ -17,6 +17,7 @@ from proxy.upstream.connection import ResponseHandle
 from proxy.upstream.errors import UpstreamError, UpstreamProtocolError
 from runtime.clock import monotonic_ns
 from runtime.http.stream import AnswerStream
+from runtime.tasks import running_loop
 
 # Answers up to this size are complete before they are begun, and can carry their cost in a header.
 COLLECT_BYTES = 1 << 20
@@ -135,7 +136,7 @@ class Relay:
 
     async def next_signal(self) -> Signal:
         while not self._signals:
-            self._wake = asyncio.get_running_loop().create_future()
+            self._wake = running_loop().create_future()
             await self._wake
         return self._signals.pop(0)
 

@@ -16,15 +16,17 @@ class Sent(NamedTuple):
     body: Outgoing
 
 
-def sent_for(admitted: Admitted, raw_headers: Sequence[tuple[bytes, bytes]], *, may_ask: bool) -> Sent:
-    """For the upstream whose turn it is; `may_ask`: it does not refuse to be asked for usage."""
+def sent_for(admitted: Admitted, request_id: str, raw_headers: Sequence[tuple[bytes, bytes]], *, may_ask: bool) -> Sent:
+    """For the upstream whose turn it is; `may_ask`: it does not refuse to be asked for usage. `request_id` is the
+    admitted one's, written out.
+    """
     asked, route = admitted.asked, admitted.route
     name = route.name_of(asked.ask.model)
     body = asked.sent(route.kind, may_ask=may_ask, output_limit=admitted.lowered_limit, name=name)
     passed = headers.to_upstream(
         raw_headers,
         credential=route.credential,
-        request_id=str(admitted.request_id),
+        request_id=request_id,
         credential_header=route.credential_header,
         added=admitted.fleet.headers_for(route),
     )

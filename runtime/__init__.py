@@ -10,10 +10,12 @@ exposition  a page of Prometheus metrics -> its samples
 metrics/    what a process counts, cheaply, and the page that says so
 tasks       every background task has a name and an owner
 garbage     what is imported, and what stays, is not looked through for garbage
+lean        what libraries import and nobody asks of them, kept from a start
 version     which Farebox this is
 listener    hears what Postgres announces, over a connection of its own
 coalesce    many callers, one call: joins what is asked within one tick of the loop
 strikes     how often each address failed of late
+waits       many futures waited for with one timer
 expiring    what is remembered for a while: a bounded dict whose entries live for a time
 redis_cluster, redis_slots   a cluster of Redis behind the face of one server; which node has which slot
 redis_pipe  many calls to Redis over one connection

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-from runtime.tasks import TaskSet
+from runtime.tasks import TaskSet, running_loop
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -66,7 +66,7 @@ class Coalescer(Generic[Q, R]):
             raise Overloaded(f"{self._name}: {self._max_waiting} callers wait")
         loop = self._loop
         if loop is None:
-            loop = self._loop = asyncio.get_running_loop()
+            loop = self._loop = running_loop()
         future: asyncio.Future[R] = loop.create_future()
         self._waiting.append((item, future))
         if self._unanswered == 0:
@@ -99,7 +99,7 @@ class Coalescer(Generic[Q, R]):
     def _flush_soon(self) -> None:
         if not self._flush_is_due:
             self._flush_is_due = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
         self._flush_is_due = False

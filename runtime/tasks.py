@@ -5,6 +5,7 @@ banned by the linter in favour of this.
 """
 
 import asyncio
+import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -15,11 +16,26 @@ T = TypeVar("T")
 log = structlog.get_logger("farebox.tasks")
 
 
+class _Here(threading.local):
+    loop: asyncio.AbstractEventLoop | None = None
+
+
+_here = _Here()
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """`asyncio.get_running_loop`, which on Python 3.11 asks the system each time which process this is."""
+    loop = _here.loop
+    if loop is None or not loop.is_running():  # a thread runs one at a time: what runs is the one that was seen
+        loop = _here.loop = asyncio.get_running_loop()
+    return loop
+
+
 async def wait_until(future: "asyncio.Future[Any]", deadline_s: float) -> bool:
     """Is it done by then, by the loop's clock? It goes on if not. Costs a fifth of `asyncio.wait` with a timeout."""
     if future.done():
         return True
-    loop = asyncio.get_running_loop()
+    loop = running_loop()
     woken: asyncio.Future[None] = loop.create_future()
 
     def wake(_: object = None) -> None:
@@ -46,7 +62,7 @@ class TaskSet:
         return len(self._tasks)
 
     def spawn(self, coro: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
-        task = asyncio.get_running_loop().create_task(coro, name=name)
+        task = running_loop().create_task(coro, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._forget)
         return task

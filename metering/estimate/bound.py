@@ -9,6 +9,7 @@ from msgspec.structs import astuple
 from metering.estimate.audio import audio_ms
 from metering.estimate.images import drawn_tokens, tokens_of_all
 from metering.estimate.parts import Parts, parts_of
+from metering.estimate.plain import plain_chat_tokens
 from metering.estimate.text import most_tokens
 from metering.formats.format import Ask
 from metering.kinds import Kind
@@ -54,6 +55,12 @@ def bound(
 
     `context_tokens`: no more can be read at once, whatever a body holds; None where the operator did not say.
     """
+    if ask.generates and (plain := plain_chat_tokens(fields, _MESSAGE_TOKENS)) is not None:
+        text = plain + _TEMPLATE_TOKENS + _READ_TOKENS
+        if context_tokens is not None:
+            text = min(text, context_tokens * max(1, ask.prompts))
+        limit = default_output_tokens if ask.output_limit is None else ask.output_limit
+        return Bound(text, limit * answers_of(ask, kind), images=ask.images)
     parts = parts_of(fields)
     text, audio = _input_tokens(ask.model, fields, parts), _audio_tokens(ask.model, parts)
     if context_tokens is not None:

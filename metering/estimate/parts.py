@@ -14,7 +14,7 @@ from metering.estimate import media
 from metering.estimate.media import Media
 
 # What the model does not read: control of the request itself. `options` are Ollama's.
-_NOT_READ = frozenset(
+NOT_READ = frozenset(
     [
         "model",
         "user",
@@ -33,13 +33,13 @@ _MAY_BE_IDS = frozenset(("prompt", "input", "context"))
 # Written out as JSON by the templates of open models, and in some way of its own by OpenAI's.
 _SCHEMAS = frozenset(("tools", "functions", "response_format", "format", "guided_json", "structured_outputs"))
 # State that the server keeps or fetches, and we cannot see; a template of its own may write anything.
-_ELSEWHERE = frozenset(("previous_response_id", "conversation", "web_search_options", "chat_template"))
+ELSEWHERE = frozenset(("previous_response_id", "conversation", "web_search_options", "chat_template"))
 # Names that a message's own frame stands for.
 _FRAME = frozenset(("role", "content", "type", "text"))
 _PLAIN = frozenset(("role", "content"))
 # `"name": ` and a comma, where a template writes the rest as JSON; of a list's items quotes or brackets and a comma.
 _NAME_TOKENS = 4
-_ITEM_TOKENS = 3
+ITEM_TOKENS = 3
 _MAX_TYPE_CHARS = 32
 # More than any request that somebody means; what comes after is taken as the JSON that it is, not looked into.
 MAX_VALUES = 100_000
@@ -72,9 +72,9 @@ def parts_of(fields: Mapping[str, Any]) -> Parts:
     if not media.NAMES.isdisjoint(fields):
         fields = media.taken(fields, found.media)
     for name, value in fields.items():
-        if name in _NOT_READ:
+        if name in NOT_READ:
             continue
-        if name in _ELSEWHERE:
+        if name in ELSEWHERE:
             found.media.hidden += bool(value)
         elif name in _SCHEMAS:
             _take_schema(value, found)
@@ -134,7 +134,7 @@ def _walk(value: Any, found: Parts, may_be_ids: bool) -> None:
         elif may_be_ids and _are_ids(item):
             found.token_ids += len(item)
         else:
-            found.structure += _ITEM_TOKENS * len(item)
+            found.structure += ITEM_TOKENS * len(item)
             left.extend(reversed(item))
     _take_unread(left, found)
 

@@ -22,18 +22,16 @@ def most_tokens(text: str) -> int:
 
 def most_tokens_in(raw: bytes) -> int:
     """Of UTF-8. One pass over ASCII, 0.6 ns a byte; three over anything else."""
-    common = _count(raw, _COMMON)
+    rare = len(raw.translate(None, _COMMON))  # what is left without some: to count bytes Python has no faster way
+    common = len(raw) - rare
     if not raw.isascii():
-        common += 2 * _count(raw, _COMMON_OF_TWO) + 3 * _count(raw, _COMMON_OF_THREE)
+        wide = 2 * (len(raw) - len(raw.translate(None, _COMMON_OF_TWO)))
+        wide += 3 * (len(raw) - len(raw.translate(None, _COMMON_OF_THREE)))
+        rare, common = rare - wide, common + wide
     # seven bytes of what is common are four tokens at most
-    return len(raw) - common + -(-4 * common // 7)
+    return rare + -(-4 * common // 7)
 
 
 def utf8_bytes(text: str) -> int:
     """What is ASCII, such as base64, is not encoded for it."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-
-
-def _count(raw: bytes, wanted: bytes) -> int:
-    """How many of these bytes there are: the fastest way that Python has."""
-    return len(raw) - len(raw.translate(None, wanted))

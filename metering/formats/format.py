@@ -115,8 +115,9 @@ def limit_of(fields: JsonObject, *names: str) -> int | None:
     """The first of these limits that is set; each is checked."""
     first = None
     for name in names:
-        limit = whole_number(fields, name)
-        first = limit if first is None else first
+        if fields.get(name) is not None:
+            limit = whole_number(fields, name)
+            first = limit if first is None else first
     return first
 
 

@@ -9,6 +9,7 @@ from importlib import import_module
 import click
 
 from runtime.garbage import uncollected
+from runtime.lean import lean
 from runtime.version import farebox_version
 
 # Command -> the module that it stands in, which is imported when it is asked for: the commands of people would take a
@@ -58,7 +59,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run a command; what an operator can mend is said in a line, without a traceback."""
-    with uncollected():
+    with uncollected(), lean():
         for home in filter(None, map(_HOMES.get, sys.argv[1:2])):
             import_module(f"proxy.cli.{home}")
     try:

@@ -12,6 +12,7 @@ from proxy.workers import supervise
 from runtime import logs
 from runtime.config import Loaded, load, load_with_files
 from runtime.garbage import uncollected
+from runtime.lean import lean
 from runtime.open_files import allow_many_files, is_too_few
 from runtime.reloading import Reloader
 from runtime.settings import Config
@@ -54,7 +55,7 @@ async def _serve(
     stop = stop_event()  # first: whoever tells process 1 of a container before it listens to signals is not heard
     hear_log_level()
     asked, tasks = reload_event(), TaskSet()
-    with uncollected():
+    with uncollected(), lean():
         # here, because it takes most of a start, and who only starts workers does without it
         from proxy.app import serving
         from proxy.surface import FIXED, IGNORED

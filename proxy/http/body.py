@@ -26,6 +26,13 @@ def _unauthorized(code: str, message: str) -> Failure:
     return Failure(code, message, headers={"www-authenticate": "Bearer"})
 
 
+def body_at_hand(request: Request, max_bytes: int) -> bytes | None:
+    """All of it, where it came with the head, is not packed and not too large; None: see `read_body`."""
+    body = request.body
+    is_plain = body.is_complete and request.headers.get_raw(b"content-encoding") is None
+    return body.take() if is_plain and body.size_bytes <= max_bytes else None
+
+
 async def read_body(request: Request, max_bytes: int, timeout_s: float) -> bytes:
     """The whole body, at most `max_bytes` of it (the server was given the same limit), within `timeout_s`.
 

@@ -5,6 +5,8 @@ the upstream's never the client. Limits shown to the client are its own, not tho
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
+from operator import itemgetter
 
 from metering.bucket import Bucket
 from runtime.http.request import Headers
@@ -67,9 +69,15 @@ _DIGESTS = frozenset((b"content-digest", b"content-md5", b"digest", b"etag", b"r
 _NOT_TO_EDITED = _NOT_TO_CLIENT | _DIGESTS
 # Nearly every `Connection` header; what it names ends here in any case.
 _SAY_NOTHING = frozenset((b"keep-alive", b"Keep-Alive", b"close"))
+_name_of = itemgetter(0)
+_SERVER_PREFIXES_DROPPED = (b"x-farebox-",)
 # Which pages may call is ours to say: vLLM allows all.
 _CLIENT_PREFIXES_DROPPED = (b"x-ratelimit-", b"anthropic-ratelimit-", b"x-farebox-", b"access-control-")
 MAX_CLIENT_ID_CHARS = 128
+# Which headers a client, or a server, sends: of so many kinds of them at most, each no longer than this, it is
+# remembered what passes. Programs send about twenty, of 300 bytes.
+_KNOWN_NAMES = 512
+_MAX_NAMES_BYTES = 1024
 
 
 def to_upstream(
@@ -84,8 +92,7 @@ def to_upstream(
 
     `added` is the operator's own, and takes the place of what else has its name.
     """
-    dropped = _with_named_in_connection(_NOT_TO_UPSTREAM, raw)
-    passed = [header for header in raw if header[0] not in dropped and not header[0].startswith(b"x-farebox-")]
+    passed = [raw[place] for place in _passing(raw, _NOT_TO_UPSTREAM, _SERVER_PREFIXES_DROPPED)]
     passed.append((b"accept-encoding", b"identity"))
     passed.append((b"x-request-id", request_id.encode()))
     if credential:
@@ -104,12 +111,9 @@ def credential_as(header: bytes, credential: str) -> tuple[bytes, bytes]:
 
 def to_client(raw: Sequence[tuple[bytes, bytes]], *, is_edited: bool) -> list[tuple[str, str]]:
     """The response headers to pass on; `raw` has its names in lower case."""
-    dropped = _with_named_in_connection(_NOT_TO_EDITED if is_edited else _NOT_TO_CLIENT, raw)
-    return [
-        (name.decode("latin-1"), _text(value))
-        for name, value in raw
-        if name not in dropped and not name.startswith(_CLIENT_PREFIXES_DROPPED)
-    ]
+    dropped = _NOT_TO_EDITED if is_edited else _NOT_TO_CLIENT
+    passed = [raw[place] for place in _passing(raw, dropped, _CLIENT_PREFIXES_DROPPED)]
+    return [(name.decode("latin-1"), _text(value)) for name, value in passed]
 
 
 def client_request_id(sent: Headers) -> str | None:
@@ -124,6 +128,24 @@ def _text(value: bytes) -> str:
         return value.decode()
     except UnicodeDecodeError:
         return value.decode("latin-1")
+
+
+def _passing(
+    raw: Sequence[tuple[bytes, bytes]], dropped: frozenset[bytes], beginnings: tuple[bytes, ...]
+) -> Sequence[int]:
+    """The places of those that pass. Who sends the same headers each time, as nearly all do, has that decided once."""
+    names = b":".join(map(_name_of, raw))
+    all_dropped = _with_named_in_connection(dropped, raw) if names.find(b"connection") >= 0 else dropped
+    is_usual = all_dropped is dropped and len(names) <= _MAX_NAMES_BYTES
+    return (_known_places if is_usual else _places)(names, all_dropped, beginnings)
+
+
+def _places(names: bytes, dropped: frozenset[bytes], beginnings: tuple[bytes, ...]) -> tuple[int, ...]:
+    separate = names.split(b":") if names else []
+    return tuple([at for at, name in enumerate(separate) if name not in dropped and not name.startswith(beginnings)])
+
+
+_known_places = lru_cache(_KNOWN_NAMES)(_places)
 
 
 def _with_named_in_connection(dropped: frozenset[bytes], raw: Sequence[tuple[bytes, bytes]]) -> frozenset[bytes]:

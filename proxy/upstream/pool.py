@@ -116,6 +116,17 @@ class UpstreamPool:
         connection = await self._lease()
         return connection.begin(head, request.body, sink)
 
+    def send_at_once(self, request: UpstreamRequest, sink: ResponseSink) -> ResponseHandle | None:
+        """`send` where a connection is free, as one mostly is; None: nothing was done, and `send` will find one."""
+        head = encode_head(request, self._origin)
+        connection = None if self._closed else self._state.reuse(self._loop.time())
+        if connection is None:
+            return None
+        if not connection.is_usable:
+            self._state.retire()
+            return None
+        return connection.begin(head, request.body, sink)
+
     async def close(self) -> None:
         """Close every connection at once; requests in flight fail, waiting ones are refused. Drain before."""
         self._closed = True
@@ -134,7 +145,7 @@ class UpstreamPool:
         if self._sweeper is not None:
             self._sweeper.cancel()
 
-    # Slots: leased here, given back in exactly one of `_lease`, `_open` and `exchange_over`.
+    # Slots: leased here or in `send_at_once`, given back in exactly one of those, `_open` and `exchange_over`.
 
     async def _lease(self) -> UpstreamConnection:
         if self._closed:

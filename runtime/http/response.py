@@ -36,11 +36,12 @@ def head_bytes(status: int, headers: HeaderList, framing: bytes) -> bytes:
 
     Raises ValueError for a header that would end its line and begin another.
     """
-    text = "".join([f"{name}: {value}\r\n" for name, value in headers])
-    if not text.count("\n") == text.count("\r") == len(headers) or "\0" in text:
+    text = "\r\n".join(map(": ".join, headers))
+    if not text.count("\n") == text.count("\r") == max(0, len(headers) - 1) or "\0" in text:
         raise ValueError("a header holds a line break")
     line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
-    return b"%b%b%b%b\r\n" % (line, text.encode(), framing, _date_line(wall_ms() // 1000))
+    end = b"\r\n" if headers else b""
+    return b"".join((line, text.encode(), end, framing, _date_line(wall_ms() // 1000), b"\r\n"))
 
 
 @lru_cache(maxsize=1)

@@ -33,6 +33,23 @@ async def test_connections_are_kept_and_used_again() -> None:
 
 
 @on_both_loops
+async def test_at_once_where_a_connection_is_free_and_not_otherwise() -> None:
+    async with serve(echo_forever) as server:
+        pool, sink = UpstreamPool(server.origin, PoolLimits()), RecordingSink()
+        assert pool.send_at_once(REQUEST, sink) is None
+        await ask(pool)
+        assert pool.send_at_once(REQUEST, sink) is not None and pool.active == 1
+        assert pool.send_at_once(REQUEST, RecordingSink()) is None
+        await sink.end()
+        assert (sink.status, server.accepted, pool.active, pool.idle) == (200, 1, 0, 1)
+        for connection in list(pool._connections):
+            connection.abort()
+        assert pool.send_at_once(REQUEST, RecordingSink()) is None and pool.active == 0
+        await pool.close()
+        assert pool.send_at_once(REQUEST, RecordingSink()) is None
+
+
+@on_both_loops
 async def test_a_response_arrives_with_status_headers_and_joined_to_the_base_path() -> None:
     seen: list[bytes] = []
 

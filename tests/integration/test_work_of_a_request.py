@@ -61,7 +61,7 @@ class Upstream:
         self._connection.connection_made(MemoryTransport())
         self.is_asked = False
 
-    async def send(self, request: UpstreamRequest, sink: ResponseSink) -> ResponseHandle:
+    def send_at_once(self, request: UpstreamRequest, sink: ResponseSink) -> ResponseHandle:
         self.is_asked = True
         return self._connection.begin(encode_head(request, self._origin), request.body, sink)
 

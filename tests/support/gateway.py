@@ -25,7 +25,7 @@ from proxy.failures import invalid_api_key
 from proxy.gateway import Gateway
 from proxy.keys import Identity
 from proxy.prices import PriceBook
-from proxy.recording import Recorder
+from proxy.recording import SETTLE_WAIT_S, Recorder
 from proxy.routing import Route, Routes
 from proxy.tracing import Tracing
 from proxy.upstream.balance import Room
@@ -34,6 +34,7 @@ from proxy.upstream.errors import UpstreamClosed, UpstreamError
 from proxy.upstream.pool import UpstreamRequest
 from runtime.coalesce import Overloaded
 from runtime.settings import Listen, ModelAdditions
+from runtime.waits import Waits
 from tests.support.calls import IDENTITY, chat_body, door_of, price, route
 from tests.support.memory_http import Answer, MemoryClient, connected, post
 from tests.support.waiting import until
@@ -83,6 +84,9 @@ class Pool:
         self.handle = Handle()
         self.error: UpstreamError | None = None
         self.sink: ResponseSink
+
+    def send_at_once(self, request: UpstreamRequest, sink: ResponseSink) -> ResponseHandle | None:
+        return None
 
     async def send(self, request: UpstreamRequest, sink: ResponseSink) -> ResponseHandle:
         self.tries += 1
@@ -184,6 +188,7 @@ class Rig:
         self.verifier = Verifier()
         self.client: MemoryClient
         self.tracing: Tracing | None = None
+        self.waits = Waits(SETTLE_WAIT_S)
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator["Rig"]:
@@ -196,7 +201,7 @@ class Rig:
         routes = Routes([Route(settings, cast(Any, self.pool)), *self.others], self.additions)
         limits = cast(Limits, self.limits)
         desk = Desk(door_of(self.verifier), limits, prices, routes, self.listen)
-        recorder = Recorder(limits, Counting(NoTokenizer()), tracing=self.tracing)
+        recorder = Recorder(limits, Counting(NoTokenizer()), tracing=self.tracing, waits=self.waits)
         served = Gateway(desk, recorder, self.listen, Drain())
         table = {("POST", each.name): partial(served.serve, each) for each in (*endpoints.OPENAI, *endpoints.OLLAMA)}
         async with connected(table) as self.client:

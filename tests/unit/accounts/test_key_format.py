@@ -15,6 +15,7 @@ from accounts.key_format import (
     hash_key,
     lookup_prefix,
     matches_hash,
+    memory_id,
 )
 
 LOWEST_COST = 4
@@ -107,3 +108,10 @@ def test_a_hash_that_would_take_days_is_not_computed() -> None:
     key = FORMAT.mint()
     costly = hash_key(key, LOWEST_COST).replace("$2b$04$", "$2b$31$")
     assert not matches_hash(key, costly)
+
+
+@given(RANDOM, RANDOM)
+def test_in_memory_a_key_goes_by_all_of_it_and_by_the_secret(one: bytes, other: bytes) -> None:
+    name = memory_id(FORMAT.mint(one), b"secret")
+    assert len(name) == 32 and name != memory_id(FORMAT.mint(one), b"other")
+    assert (name == memory_id(FORMAT.mint(other), b"secret")) == (one == other)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from ledger.money import MAX_NANOS
-from metering.pricing import Price, PriceSheet, cost_nanos, worst_cost_nanos
+from metering.pricing import Price, PriceSheet, cost_nanos, worst_cost_nanos, worst_text_nanos
 from metering.usage import Usage
 
 nanos = st.one_of(st.integers(0, 5000), st.integers(0, MAX_NANOS))
@@ -54,6 +54,11 @@ def exactly(usage: Usage, price: Price) -> Fraction:
 @given(usages, prices)
 def test_the_cost_is_exact_but_for_one_rounding_half_up(usage: Usage, price: Price) -> None:
     assert cost_nanos(usage, price) == floor(exactly(usage, price) + Fraction(1, 2))
+
+
+@given(tokens, tokens, prices)
+def test_of_text_alone_the_worst_is_the_same_in_less_words(read: int, written: int, price: Price) -> None:
+    assert worst_text_nanos(read, written, price) == worst_cost_nanos(read, written, price)
 
 
 @given(usages, prices, st.sampled_from([kind for kind, _, _ in KINDS]))

@@ -16,7 +16,6 @@ from proxy.failures import Failure
 from proxy.pace import Pace
 from proxy.prices import PriceBook
 from proxy.routing import Route, Routes
-from runtime.http.request import Request
 from runtime.settings import Listen
 from tests.support.calls import IDENTITY, REQUEST_ID, chat_body, door_of, price, route
 from tests.support.requests import made_request
@@ -37,10 +36,7 @@ async def desk_of(served_by: Route) -> Desk:
 async def read(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, upstream: dict[str, Any] | None = None, **body: Any
 ) -> Wanted:
-    async def body_of(_: Request, __: int, ___: float) -> bytes:
-        return chat_body(**body)
-
-    monkeypatch.setattr(admitting, "read_body", body_of)
+    monkeypatch.setattr(admitting, "body_at_hand", lambda *_: chat_body(**body))
     desk = await desk_of(route(**(upstream or {})))
     return await desk.read(made_request("POST"), endpoint, Pace())
 

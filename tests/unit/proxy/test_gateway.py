@@ -17,7 +17,6 @@ from metering.admission import Decision, LimitsUnavailable
 from metering.bucket import MINUTE_MS, Bucket
 from metering.leases import Lease
 from metering.verdict import Outcome
-from proxy import gateway
 from proxy.upstream.connection import ResponseHandle, ResponseSink
 from proxy.upstream.errors import UpstreamConnectError
 from proxy.upstream.pool import UpstreamRequest
@@ -319,8 +318,8 @@ async def test_limits_away(rig: Rig) -> None:
     assert rig.limits.settlements == []
 
 
-async def test_a_slow_settlement_delays_an_answer_only_so_long(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gateway, "_SETTLE_WAIT_S", 0.001)
+async def test_a_slow_settlement_delays_an_answer_only_so_long(rig: Rig) -> None:
+    rig.waits.timeout_s = 0.001
     rig.limits.is_slow = True
     sink = await rig.begin()
     sink.on_headers(200, JSON)

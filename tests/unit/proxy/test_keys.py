@@ -162,6 +162,14 @@ async def test_the_first_time_everybody_is_asked_and_afterwards_nobody(rig: Rig)
     assert rig.asked == (2, 1, 1)
 
 
+async def test_who_is_known_is_told_without_waiting_and_nobody_else(rig: Rig) -> None:
+    assert rig.verifier.known(RIGHT) is None
+    await rig.verifier.verify(RIGHT)
+    assert rig.verifier.known(RIGHT) == WHO
+    assert [rig.verifier.known(other) for other in (key(2), RIGHT[:-1], "", "caf\udce9")] == [None] * 4
+    assert rig.another_process().known(RIGHT) is None
+
+
 async def test_what_redis_knows_postgres_and_bcrypt_are_not_asked(rig: Rig) -> None:
     await rig.verifier.verify(RIGHT)
     assert await rig.another_process().verify(RIGHT) == WHO

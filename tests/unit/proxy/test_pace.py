@@ -9,12 +9,11 @@ from proxy.pace import Pace
 @pytest.fixture(autouse=True)
 def _now(monkeypatch: pytest.MonkeyPatch) -> None:
     """It begins after a second, and ends a quarter of a second later."""
-    times = iter([1_000_000_000, 1_250_000_000])
-    monkeypatch.setattr(module, "monotonic_ns", lambda: next(times))
+    monkeypatch.setattr(module, "monotonic_ns", lambda: 1_250_000_000)
 
 
 def closed(uploading_ns: int = 0, sent_ns: int = 0, first_ns: int = 0) -> Pace:
-    made = Pace()
+    made = Pace(1_000_000_000)
     made.uploading_ns, made.sent_ns = uploading_ns, sent_ns
     made.close(first_ns)
     return made

@@ -15,6 +15,7 @@ from proxy.pace import Pace
 from proxy.recording import Recorder
 from proxy.settlement import Ending
 from runtime.coalesce import Overloaded
+from runtime.waits import Waits
 from tests.support.calls import admitted
 
 COMPLETE, CUT = Ending(COMPLETED, 200), Ending("client_left", 499)
@@ -90,7 +91,7 @@ async def test_what_was_not_is_counted_first_and_settled_once() -> None:
     await asyncio.sleep(0)
     assert rig.limits.settled == [] and recording.entry is None
     rig.tokenizer.may_answer.set()
-    await recording.wait(5)
+    await recording.wait(Waits(5))
     entry = rig.limits.entry
     assert (entry.output_tokens, entry.usage_source, entry.end_reason) == (10, "tokenized", "client_left")
     assert entry.input_tokens > 0
@@ -98,7 +99,7 @@ async def test_what_was_not_is_counted_first_and_settled_once() -> None:
 
 async def test_who_leaves_before_the_first_byte_pays_for_the_prompt() -> None:
     rig = Rig()
-    await rig.recorder.charge(admitted(), CUT, answer(b""), Pace()).wait(5)
+    await rig.recorder.charge(admitted(), CUT, answer(b""), Pace()).wait(Waits(5))
     entry = rig.limits.entry
     assert (entry.output_tokens, entry.usage_source) == (0, "tokenized")
     assert entry.input_tokens > 0 and entry.cost_nanos > 0
@@ -109,14 +110,14 @@ async def test_who_leaves_before_the_first_byte_pays_for_the_prompt() -> None:
 )
 async def test_where_nothing_came_and_it_was_not_the_clients_doing_it_is_free(reason: str, events: list[bytes]) -> None:
     rig = Rig()
-    await rig.recorder.charge(admitted(stream=True), Ending(reason, 200), stream(*events), Pace()).wait(5)
+    await rig.recorder.charge(admitted(stream=True), Ending(reason, 200), stream(*events), Pace()).wait(Waits(5))
     assert (rig.limits.entry.cost_nanos, rig.limits.entry.usage_source) == (0, "none")
 
 
 async def test_what_was_said_before_an_error_is_not() -> None:
     rig = Rig()
     await rig.recorder.charge(admitted(stream=True), Ending("upstream_error", 200), stream(CHUNK, ERROR), Pace()).wait(
-        5
+        Waits(5)
     )
     assert rig.limits.entry.output_tokens == 10
 
@@ -131,7 +132,7 @@ async def test_a_client_waits_only_so_long() -> None:
     rig = Rig()
     rig.tokenizer.may_answer.clear()
     recording = rig.recorder.charge(admitted(stream=True), CUT, stream(CHUNK), Pace())
-    await recording.wait(0.001)
+    await recording.wait(Waits(0.001))
     assert recording.entry is None
     rig.tokenizer.may_answer.set()
     assert await rig.recorder.tasks.drain(5) == 0
@@ -150,6 +151,6 @@ async def test_a_running_count_counts_if_it_is_trusted(trusts_running: bool) -> 
     running = [CHUNK[:-3] + b',"usage":{"prompt_tokens":3,"completion_tokens":%d}}\n\n' % n for n in (1, 2)]
     tap = stream(*running, trusts_counts=trusts_running)
     recording = rig.recorder.charge(admitted(stream=True), CUT, tap, Pace(), trusts_running=trusts_running)
-    await recording.wait(5)
+    await recording.wait(Waits(5))
     entry = rig.limits.entry
     assert (entry.output_tokens, entry.usage_source) == ((2, "partial") if trusts_running else (10, "tokenized"))

@@ -16,7 +16,7 @@ def sent(*, may_ask: bool = True, stream: bool = False, **settings: object) -> S
     fleet = Fleet([route(**settings)])
     attempts = Attempts(fleet.balance, monotonic_ms)
     asked = admitted(stream=True) if stream else admitted()
-    return sent_for(replace(asked, fleet=fleet, attempts=attempts), CLIENTS, may_ask=may_ask)
+    return sent_for(replace(asked, fleet=fleet, attempts=attempts), str(asked.request_id), CLIENTS, may_ask=may_ask)
 
 
 async def test_the_clients_bytes_with_the_upstreams_credential() -> None:

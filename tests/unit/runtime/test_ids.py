@@ -1,9 +1,15 @@
-from uuid import RFC_4122, UUID
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from uuid import RFC_4122, UUID, SafeUUID
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.ids import new_request_id, time_of_ms
+
+ROOT = Path(__file__).parents[3]
 
 times_ms = st.integers(0, 2**48 - 1)
 
@@ -28,3 +34,26 @@ def test_ids_sort_by_their_time(one_ms: int, other_ms: int) -> None:
 
 def test_no_two_are_alike() -> None:
     assert len({new_request_id(1) for _ in range(10_000)}) == 10_000
+
+
+def test_it_is_a_uuid_like_any_other() -> None:
+    made = new_request_id(1)
+    assert made == UUID(int=made.int) and hash(made) == hash(UUID(int=made.int))
+    assert (str(made), made.is_safe) == (str(UUID(int=made.int)), SafeUUID.unknown)
+    assert pickle.loads(pickle.dumps(made)) == made
+
+
+FORKING = """
+import os
+from runtime.ids import new_request_id
+new_request_id(1)
+is_child = os.fork() == 0
+print(new_request_id(1), flush=True)
+if not is_child:
+    os.wait()
+"""
+
+
+def test_a_process_that_is_forked_makes_others() -> None:
+    ran = subprocess.run([sys.executable, "-c", FORKING], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert len(set(ran.stdout.split())) == 2

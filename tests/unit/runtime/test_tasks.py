@@ -3,7 +3,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from runtime.tasks import TaskSet, wait_until
+from runtime.tasks import TaskSet, running_loop, wait_until
 
 BOUND_S = 30.0
 
@@ -113,3 +113,19 @@ async def test_who_waits_may_leave() -> None:
     assert waiting.cancelled() and not future.done()
     future.set_result(5)
     await asyncio.sleep(0)
+
+
+def test_the_loop_that_runs_is_found_in_each_thread_and_after_another_has_run() -> None:
+    async def is_found() -> bool:
+        return running_loop() is running_loop() is asyncio.get_running_loop()
+
+    def elsewhere() -> bool:
+        return asyncio.run(is_found())
+
+    async def beside() -> bool:
+        return await is_found() and await asyncio.to_thread(elsewhere) and await is_found()
+
+    assert asyncio.run(beside())
+    assert asyncio.run(beside())
+    with pytest.raises(RuntimeError):
+        running_loop()

@@ -6,7 +6,7 @@ import pytest
 
 from proxy.failures import Failure
 from proxy.http.answers import failure_response, json_response
-from proxy.http.body import presented_key, read_body
+from proxy.http.body import body_at_hand, presented_key, read_body
 from runtime.http.request import Reply, Request
 from runtime.settings import Listen
 from tests.support.memory_http import Answer, MemoryClient, connected, post
@@ -58,6 +58,27 @@ async def echo(request: Request) -> Reply:
     except Failure as failure:
         return failure_response(failure, [])
     return json_response(200, [], body)
+
+
+async def at_hand(request: Request) -> Reply:
+    """What is there without waiting, and nothing else."""
+    body = body_at_hand(request, MAX_BYTES)
+    return json_response(204, [], b"") if body is None else json_response(200, [], body)
+
+
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        (post("/", b"x" * MAX_BYTES), 200),
+        (post("/", b""), 200),
+        (post("/", b"xyz")[:-1], 204),
+        (post("/", b"xyz", "Content-Encoding: gzip"), 204),
+        (post("/", b"x" * (MAX_BYTES + 1)), 204),
+    ],
+)
+async def test_a_body_that_came_with_its_head_is_there_without_waiting(raw: bytes, status: int) -> None:
+    async with connected({("POST", "/"): at_hand}) as client:
+        assert (await client.ask(raw)).status == status
 
 
 async def answer_to(raw: bytes) -> Answer:

@@ -107,6 +107,23 @@ def test_what_connection_names_ends_here_in_either_direction(named: list[bytes],
     assert not {name.decode() for name in gone} & down(raw).keys()
 
 
+@given(st.lists(mixed(NEVER_UP), min_size=2, max_size=4))
+def test_what_is_remembered_of_some_headers_says_nothing_of_others(several: list[RAW]) -> None:
+    alone = []
+    for raw in several:
+        headers._known_places.cache_clear()
+        alone.append(headers.to_upstream(lowered(raw), credential=None, request_id="ours"))
+    assert [headers.to_upstream(lowered(raw), credential=None, request_id="ours") for raw in several] == alone
+
+
+@pytest.mark.parametrize("count", [1, 1_000])
+def test_of_headers_that_somebody_makes_up_little_is_kept(count: int) -> None:
+    long = [(b"x-%d-%d" % (count, number), b"1") for number in range(500)]
+    passed = headers.to_upstream([*long, (b"cookie", b"x")], credential=None, request_id="ours")
+    assert passed[:-2] == long
+    assert headers._known_places.cache_info().currsize <= 512
+
+
 def test_several_connection_headers_are_one_list() -> None:
     raw = [(b"connection", b"x-one"), (b"x-one", b"1"), (b"x-two", b"2"), (b"connection", b"close, X-Two")]
     assert down(raw) == {}

@@ -77,7 +77,8 @@ def test_the_head_is_framed_by_us() -> None:
 
 
 def test_a_request_without_a_body_names_a_length_only_where_one_is_expected() -> None:
-    assert b"content-length" not in encode_head(UpstreamRequest("GET", "/models", []), ORIGIN)
+    head = encode_head(UpstreamRequest("GET", "/models", []), ORIGIN)
+    assert b"content-length" not in head and head.endswith(b"\r\nconnection: keep-alive\r\n\r\n")
     assert b"content-length: 0\r\n" in encode_head(UpstreamRequest("POST", "/models", []), ORIGIN)
 
 
