@@ -5,7 +5,7 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test quick check check-deploy bench chaos lock clean install install-dev
+.PHONY: help run test quick check check-deploy sbom audit bench chaos lock clean install install-dev
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,12 @@ check: install-dev  ## lint, types, shape
 check-deploy:  ## Dockerfile, compose file and manifests, by hadolint, check-jsonschema and kubernetes-validate
 	@$(PYTHON) scripts/check_deploy.py
 
+sbom:  ## sbom.cdx.json: what is in the image, with versions and licences (CycloneDX)
+	@$(PYTHON) scripts/supply_chain.py sbom
+
+audit:  ## is anything known against what Farebox brings along? Asks PyPI
+	@$(PYTHON) scripts/supply_chain.py audit
+
 # Hashes, and no download addresses: a lock is the same wherever packages come from.
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q
 LOCK := $(COMPILE) pyproject.toml
@@ -46,7 +52,7 @@ lock:  ## pin all dependencies anew; needs uv
 	for in in $(COMPARED); do $(COMPILE) --no-annotate $$in -o $${in%.in}.lock || exit; done
 
 clean:  ## forget the virtual environment and all caches; data under .farebox stays
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .bench .deploy-tools
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .bench .tools
 
 install:
 	@$(PYTHON) scripts/install.py requirements.lock

@@ -1,7 +1,7 @@
 """Hold the Dockerfile, the compose file and the Kubernetes manifests against tools that know them.
 
 Usage: python3 scripts/check_deploy.py. Standard library only; hadolint, kubernetes-validate and check-jsonschema are
-installed into `.deploy-tools`, pinned by hash. `kubectl` is used where it is on the machine.
+installed into `.tools`, pinned by hash. `kubectl` is used where it is on the machine.
 """
 
 import shutil
@@ -10,16 +10,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-TOOLS = ROOT / ".deploy-tools"
-LOCK = ROOT / "deploy" / "tools" / "tools.lock"
+from tools import ROOT, environment
+
+LOCK = ROOT / "deploy" / "tools" / "check.lock"
 # The oldest that restarts init containers (k8s/sidecar needs it), and the newest that the validator knows.
 KUBERNETES = ("1.29.0", "1.37.0")
 OVERLAYS = ("gateway", "sidecar", "migrate")
 
 
 def main() -> int:
-    install()
     failed = not ran("hadolint", ROOT / "Dockerfile")
     failed |= not ran("check-jsonschema", "--builtin-schema", "vendor.compose-spec", ROOT / "docker-compose.yaml")
     with tempfile.TemporaryDirectory() as folder:
@@ -27,16 +26,6 @@ def main() -> int:
             for version in KUBERNETES:
                 failed |= not ran("kubernetes-validate", "--strict", "--quiet", "-k", version, path)
     return int(failed)
-
-
-def install() -> None:
-    installed = TOOLS / "installed.lock"
-    if installed.exists() and installed.read_bytes() == LOCK.read_bytes():
-        return
-    subprocess.run([sys.executable, "-m", "venv", "--clear", TOOLS], check=True)
-    pip = [TOOLS / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
-    subprocess.run([*pip, "-r", LOCK], check=True)
-    shutil.copyfile(LOCK, installed)
 
 
 def manifests(folder: Path) -> list[Path]:
@@ -57,7 +46,7 @@ def is_manifest(path: Path) -> bool:
 
 def ran(tool: str, *arguments: str | Path) -> bool:
     print(f"{tool} {' '.join(map(str, arguments))}", flush=True)
-    return subprocess.run([TOOLS / "bin" / tool, *arguments], check=False).returncode == 0
+    return subprocess.run([environment("check", LOCK) / tool, *arguments], check=False).returncode == 0
 
 
 if __name__ == "__main__":
