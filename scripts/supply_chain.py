@@ -1,11 +1,11 @@
 """What Farebox brings along: a list of it, whether anything is known against it, and when it was last looked at.
 
     python3 scripts/supply_chain.py sbom       sbom.cdx.json: CycloneDX 1.6, of what is in the image
-    python3 scripts/supply_chain.py audit      asks PyPI for known vulnerabilities; exits 1 if there are, 2 without an answer
+    python3 scripts/supply_chain.py audit      asks PyPI what is known against it; exits 1: something, 2: no answer
     python3 scripts/supply_chain.py reviewed   notes that the locks, as they are now, were looked at today
 
 Standard library only; cyclonedx-bom and pip-audit are installed into `.tools`, pinned by hash. An audit needs a
-network, so that no test asks for one: tests/shape/test_supply_chain.py asks that nobody changes a lock without a review.
+network, so that no test asks for one: tests/shape/test_supply_chain.py asks that no lock changes without a review.
 """
 
 import hashlib
