@@ -1,4 +1,5 @@
 """The table of paths: an exact path costs one look-up in a dictionary; `/v1/models/{id}` is tried after those.
+Paths are compared as they are written: `/v1%2Fmodels` is another one.
 
 `{name}` may only end a path and takes all that remains of it, decoded, slashes too: models are called `org/model`. It
 is handed to the handler as its second argument.
@@ -7,6 +8,7 @@ is handed to the handler as its second argument.
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
+from urllib.parse import unquote
 
 from runtime.http.request import Handler, Reply, Request
 
@@ -36,7 +38,7 @@ class Routes:
         for wanted, start, handler in self._open:
             value = path[len(start) :]
             if method == wanted and path.startswith(start) and 0 < len(value) <= _LONGEST_VALUE_CHARS:
-                return partial(_call, handler, value)
+                return partial(_call, handler, unquote(value))
         return None
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, overload
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 
 from runtime.http.body import RequestBody
 from runtime.http.encoding import is_packed, unpack
@@ -154,12 +154,14 @@ Handler = Callable[[Request], Awaitable[Reply]]
 
 
 def path_of(target: bytes) -> str:
-    """The decoded path of a request target, which may be a whole URL (RFC 9112, section 3.2.2)."""
+    """The path of a request target, which may be a whole URL (RFC 9112, section 3.2.2), as it stands there.
+
+    Not decoded: whoever stands in front and keeps a path to himself must not read another one than we do.
+    """
     path = target.partition(b"?")[0].partition(b"#")[0]
     if not path.startswith(b"/"):
         _, is_url, rest = path.partition(b"://")
         if is_url:
             _, slash, rest = rest.partition(b"/")
             path = slash + rest or b"/"
-    text = path.decode("latin-1")
-    return unquote(text) if "%" in text else text
+    return path.decode("latin-1")

@@ -1,5 +1,7 @@
 """An exact path is found first; an open one takes what remains of a path, and no more than is sensible."""
 
+from urllib.parse import unquote
+
 import pytest
 
 from proxy.http.routes import Routes
@@ -23,16 +25,18 @@ def test_an_exact_path_comes_before_an_open_one() -> None:
     assert ROUTES.find("GET", "/v1/models/own") is exact
 
 
-@pytest.mark.parametrize("value", ["a", "org/model", "x" * 512])
-async def test_an_open_path_takes_what_remains(value: str) -> None:
+@pytest.mark.parametrize("value", ["a", "org/model", "org%2Fmodel", "%C3%BC%20", "x" * 512])
+async def test_an_open_path_takes_what_remains_decoded(value: str) -> None:
     handler = ROUTES.find("GET", f"/v1/models/{value}")
     assert handler is not None
     response = await handler(made_request())
     assert isinstance(response, Response)
-    assert response.body == value.encode()
+    assert response.body == unquote(value).encode()
 
 
-@pytest.mark.parametrize("path", ["/v1/models/", "/v1/modelsa", "/v2/models/a", "/v1/models/" + "x" * 513])
+@pytest.mark.parametrize(
+    "path", ["/v1/models/", "/v1/modelsa", "/v2/models/a", "/v1%2Fmodels", "/v1/models%2Fa", "/v1/models/" + "x" * 513]
+)
 def test_nothing_is_found_elsewhere(path: str) -> None:
     assert ROUTES.find("GET", path) is None
 
