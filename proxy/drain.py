@@ -10,13 +10,11 @@ class Drain:
         self.is_draining = False
         self.is_cutting = False
         self._in_flight = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._idle = asyncio.Event()  # set at the end of the last request, once somebody waits for that
 
     def __enter__(self) -> None:
         """A request begins."""
         self._in_flight += 1
-        self._idle.clear()
 
     @property
     def in_flight(self) -> int:
@@ -24,7 +22,7 @@ class Drain:
 
     def __exit__(self, *_: object) -> None:
         self._in_flight -= 1
-        if self._in_flight == 0:
+        if self._in_flight == 0 and self.is_draining:
             self._idle.set()
 
     async def wait(self, timeout_s: float) -> None:
@@ -32,7 +30,9 @@ class Drain:
         self.is_draining = True
         try:
             async with asyncio.timeout(timeout_s):
-                await self._idle.wait()
+                if self._in_flight:
+                    self._idle.clear()
+                    await self._idle.wait()
         except TimeoutError:
             pass
         self.is_cutting = True

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 from typing import Protocol, overload
 from urllib.parse import parse_qsl, unquote
 
@@ -12,6 +13,9 @@ from runtime.http.stream import AnswerStream
 
 RawHeaders = list[tuple[bytes, bytes]]
 HTTP_1_0, HTTP_1_1 = (1, 0), (1, 1)
+# Nearly all requests go to a few targets, whose paths are remembered: so many, none longer than this.
+_KNOWN_TARGETS = 256
+_MAX_KNOWN_TARGET_BYTES = 128
 # Unpacking so much takes less than the change to another thread.
 _UNPACKED_HERE_BYTES = 64 << 10
 
@@ -154,6 +158,10 @@ Handler = Callable[[Request], Awaitable[Reply]]
 
 def path_of(target: bytes) -> str:
     """The decoded path of a request target, which may be a whole URL (RFC 9112, section 3.2.2)."""
+    return _known_path(target) if len(target) <= _MAX_KNOWN_TARGET_BYTES else _path_of(target)
+
+
+def _path_of(target: bytes) -> str:
     path = target.partition(b"?")[0].partition(b"#")[0]
     if not path.startswith(b"/"):
         _, is_url, rest = path.partition(b"://")
@@ -162,3 +170,6 @@ def path_of(target: bytes) -> str:
             path = slash + rest or b"/"
     text = path.decode("latin-1")
     return unquote(text) if "%" in text else text
+
+
+_known_path = lru_cache(_KNOWN_TARGETS)(_path_of)
