@@ -145,7 +145,7 @@ def _could_be_read_otherwise(
     # for as a number, and makes an error of it.
     if raw.find(b"\\") >= 0 and raw.find(b"\\u00") >= 0:
         return True
-    if _has_lookalike(request, decides) or _has_lookalike(options, decides):
+    if _has_lookalike(request, decides) or (options and _has_lookalike(options, decides)):
         return True
     found = _named(raw, _quoted(decides))
     names = set(map(_text, found))

@@ -13,8 +13,7 @@ class InFlight:
 
     def __init__(self) -> None:
         self._count = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._emptied: asyncio.Event | None = None  # once somebody waits for that
 
     @property
     def count(self) -> int:
@@ -23,16 +22,18 @@ class InFlight:
     def __enter__(self) -> None:
         """A request begins."""
         self._count += 1
-        self._idle.clear()
 
     def __exit__(self, *_: object) -> None:
         self._count -= 1
-        if self._count == 0:
-            self._idle.set()
+        if self._count == 0 and self._emptied is not None:
+            self._emptied.set()
 
     async def idle(self) -> None:
         """Until no request runs."""
-        await self._idle.wait()
+        while self._count:
+            self._emptied = self._emptied or asyncio.Event()
+            self._emptied.clear()
+            await self._emptied.wait()
 
 
 class Drain(InFlight):

@@ -49,7 +49,7 @@ class Coalescer(Generic[Q, R]):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._flush_is_due = False
         self._in_flight = 0
-        self._unanswered = 0
+        self._under_way = 0  # items in them
         self._is_closed = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -69,11 +69,9 @@ class Coalescer(Generic[Q, R]):
             loop = self._loop = running_loop()
         future: asyncio.Future[R] = loop.create_future()
         self._waiting.append((item, future))
-        if self._unanswered == 0:
-            self._idle.clear()
-        self._unanswered += 1
         if not self._flush_is_due:
             self._flush_is_due = True
+            self._idle.clear()
             loop.call_soon(self._flush)
         return future
 
@@ -87,13 +85,12 @@ class Coalescer(Generic[Q, R]):
                 await self._idle.wait()
         except TimeoutError:
             pass
-        left = self._unanswered
+        left = len(self._waiting) + self._under_way
         self._is_closed = True
         while self._waiting:
-            item, future = self._waiting.popleft()
-            self._give_up(item, future)
-            self._answered(1)
+            self._give_up(*self._waiting.popleft())
         await self._tasks.cancel()
+        self._idle.set()
         return left
 
     def _flush_soon(self) -> None:
@@ -111,6 +108,7 @@ class Coalescer(Generic[Q, R]):
             else:
                 batch = [self._waiting.popleft() for _ in range(size)]
             self._in_flight += 1
+            self._under_way += size
             self._tasks.spawn(self._run(batch), name=self._name)
 
     async def _run(self, batch: list[tuple[Q, asyncio.Future[R]]]) -> None:
@@ -128,9 +126,11 @@ class Coalescer(Generic[Q, R]):
             self._hand_out(batch, answers)
         finally:
             self._in_flight -= 1
-            self._answered(len(batch))
+            self._under_way -= len(batch)
             if self._waiting:
                 self._flush_soon()
+            elif self._under_way == 0:
+                self._idle.set()
 
     def _hand_out(self, batch: list[tuple[Q, asyncio.Future[R]]], answers: Sequence[R]) -> None:
         for (item, future), answer in zip(batch, answers, strict=True):
@@ -151,8 +151,3 @@ class Coalescer(Generic[Q, R]):
         future.cancel()
         if self._abandoned is not None:
             self._abandoned(item, answer)
-
-    def _answered(self, count: int) -> None:
-        self._unanswered -= count
-        if self._unanswered == 0:
-            self._idle.set()

@@ -17,6 +17,7 @@ class Waits:
         self.timeout_s = timeout_s
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()  # and until when
         self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # of all who wait here
 
     def __len__(self) -> int:
         """What is kept; what is done goes with the next one that comes."""
@@ -42,7 +43,9 @@ class Waits:
         return True
 
     def _add(self, future: "asyncio.Future[Any]") -> None:
-        loop, waiting = running_loop(), self._waiting
+        loop, waiting = self._loop, self._waiting
+        if loop is None:
+            loop = self._loop = running_loop()
         while waiting and waiting[0][0].done():
             waiting.popleft()
         until_s = loop.time() + self.timeout_s

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 from typing import Protocol, overload
 from urllib.parse import parse_qsl
 
@@ -12,6 +13,9 @@ from runtime.http.stream import AnswerStream
 
 RawHeaders = list[tuple[bytes, bytes]]
 HTTP_1_0, HTTP_1_1 = (1, 0), (1, 1)
+# Nearly all requests go to a few targets, whose paths are remembered: so many, none longer than this.
+_KNOWN_TARGETS = 256
+_MAX_KNOWN_TARGET_BYTES = 128
 # Unpacking so much takes less than the change to another thread.
 _UNPACKED_HERE_BYTES = 64 << 10
 
@@ -158,6 +162,10 @@ def path_of(target: bytes) -> str:
 
     Not decoded: whoever stands in front and keeps a path to himself must not read another one than we do.
     """
+    return _known_path(target) if len(target) <= _MAX_KNOWN_TARGET_BYTES else _path_of(target)
+
+
+def _path_of(target: bytes) -> str:
     path = target.partition(b"?")[0].partition(b"#")[0]
     if not path.startswith(b"/"):
         _, is_url, rest = path.partition(b"://")
@@ -165,3 +173,6 @@ def path_of(target: bytes) -> str:
             _, slash, rest = rest.partition(b"/")
             path = slash + rest or b"/"
     return path.decode("latin-1")
+
+
+_known_path = lru_cache(_KNOWN_TARGETS)(_path_of)

@@ -235,6 +235,22 @@ async def test_a_settlement_is_sent_when_the_renewal_under_way_is_over() -> None
     assert scripts.settled == [REQUEST.request_id.bytes]
 
 
+@pytest.mark.parametrize("is_renewed", [False, True])
+async def test_a_settlement_for_which_nobody_waits_any_more_is_made_all_the_same(is_renewed: bool) -> None:
+    scripts, tasks = Scripts(), TaskSet()
+    limits = limits_over(scripts)
+    scripts.may_settle.set()
+    lease = open_lease(limits)
+    renewing = tasks.spawn(limits.leases.renew_due(), name="renew") if is_renewed else None
+    if is_renewed:
+        await until(lambda: lease.renewal is not None)
+    limits.settle(settlement_of(REQUEST)).cancel()
+    scripts.may_renew.set()
+    await until(lambda: scripts.settled == [REQUEST.request_id.bytes])
+    if renewing is not None:
+        await renewing
+
+
 async def test_what_waits_for_a_renewal_when_all_ends_is_counted_as_lost() -> None:
     scripts, tasks = Scripts(), TaskSet()
     limits = limits_over(scripts)

@@ -32,6 +32,7 @@ def test_headers_are_found_in_any_case_and_the_first_of_several_counts() -> None
         (b"/../a", "/../a"),
         (b"//a", "//a"),
         (b"/a?http://b/c", "/a"),
+        (b"/%61" + b"a" * 200 + b"?b", "/%61" + "a" * 200),
     ],
 )
 def test_the_path(target: bytes, path: str) -> None:
