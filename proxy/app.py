@@ -19,6 +19,7 @@ from proxy.metrics_api import open_metrics, with_metrics
 from proxy.prices import PriceBook, price_listener
 from proxy.starting import StartError
 from runtime.garbage import collect_rarely
+from runtime.heap import keep_freed
 from runtime.postgres import Pool
 from runtime.service_manager import READY, STOPPING, tell
 from runtime.settings import Config
@@ -50,6 +51,7 @@ async def serving(config: Config, *, reuse_port: bool = False, metrics_slot: Pat
         tables = with_metrics(metrics, config.listen, table | accounts.public, accounts.admin | health_table(health))
         address = await listen(stack, config.listen, *tables, drain, reuse_port=reuse_port, looks=looks)
         collect_rarely()
+        keep_freed()
         log.info("serving", address=address)
         tell(READY)
         yield address
