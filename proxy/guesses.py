@@ -52,11 +52,12 @@ class Guesses:
         left_s = self._rested_at_s.get(prefix, 0.0) - now_s
         if left_s <= 0:
             return _PLACES
-        if left_s < _GUESSED_S:
-            return 1
+        if left_s >= _SPENT_S:
+            return 0
         since_s = self._turned_away.get(name)
-        is_back = since_s is not None and now_s - since_s >= _BACK_AFTER_S
-        return 1 if is_back and left_s < _SPENT_S else 0
+        if since_s is not None and now_s - since_s >= _BACK_AFTER_S:
+            return _PLACES  # also while another is being checked: the two may come in step, a second apart
+        return 1 if left_s < _GUESSED_S else 0
 
     def turned_away(self, name: str) -> None:
         """It was not checked. Told again it does not wait anew."""
