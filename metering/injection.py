@@ -6,7 +6,7 @@ chunk, llama.cpp in its timings. The client sees none of it unless it asked itse
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -56,24 +56,35 @@ def outgoing(
     *,
     may_ask: bool = True,
     output_limit: int | None = None,
+    parsed: bytes | None = None,
+    whole: Callable[[], Mapping[str, Any]] | None = None,
 ) -> Outgoing:
     """The body to send upstream for `raw`, which parsed to `request`; `may_ask` False: the server refused our question.
+
+    Where only the outline of `raw` was `parsed` to `request`, `whole` gives what all of it parses to.
 
     The client's bytes go as they came, with our options spliced in, unless another parser could read them
     differently from ours: then what we read, priced and held is what is sent. So it is where `output_limit` lowers the
     client's own.
     """
     if output_limit is not None:
+        request, whole = request if whole is None else whole(), None
         names = kind.limits if wire.name == "chat" else wire.limits
         request = limited(request, output_limit, names, wire.limits_in, new=kind.new_limit)
     given = request.get("stream_options")
     options: dict[str, Any] = given if isinstance(given, dict) else {}
     asked = _questions(request, options, kind) if may_ask and _is_stream(request, wire.name) else _NO_QUESTIONS
     added = asked.fields | _limit_it_knows(request, kind)
-    is_ours = output_limit is not None or _could_be_read_otherwise(raw, request, options, wire.decides)
+    is_ours = output_limit is not None or _could_be_read_otherwise(parsed or raw, request, options, wire.decides)
     if not (is_ours or added or asked.options):
         return Outgoing(raw)
-    body = _body(raw, request, options, added, asked.options, wire.decides, is_ours=is_ours)
+    spliced = added | ({"stream_options": asked.options} if asked.options else {})
+    # a field that is there already, if only as null, may not come twice
+    if is_ours or not spliced.keys().isdisjoint(request):
+        every = request if whole is None else whole()
+        body = orjson.dumps(_plain(every, options, added, asked.options, wire.decides))
+    else:
+        body = _with(raw, spliced)
     return Outgoing(body, _removal(options, asked, wire.name, kind), bool(asked.options or asked.fields))
 
 
@@ -120,21 +131,10 @@ def _removal(options: Mapping[str, Any], asked: _Questions, format_name: str, ki
     )
 
 
-def _body(
-    raw: bytes,
-    request: Mapping[str, Any],
-    options: Mapping[str, Any],
-    fields: dict[str, Any],
-    asked: dict[str, Any],
-    decides: frozenset[str],
-    *,
-    is_ours: bool,
-) -> bytes:
-    added = fields | ({"stream_options": asked} if asked else {})
-    # a field that is there already, if only as null, may not come twice
-    if is_ours or any(name in request for name in added):
-        return orjson.dumps(_plain(request, options, fields, asked, decides))
-    return raw.rstrip()[:-1] + b"," + orjson.dumps(added)[1:] if added else raw
+def _with(raw: bytes, added: dict[str, Any]) -> bytes:
+    """An object with more fields at its end, copied once."""
+    end = len(raw.rstrip()) - 1
+    return b"".join((memoryview(raw)[:end], b",", memoryview(orjson.dumps(added))[1:]))
 
 
 def _could_be_read_otherwise(

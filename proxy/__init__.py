@@ -11,6 +11,7 @@
     error_shapes  a failure in the words of OpenAI, Anthropic or Ollama
     door          a known key passes, who keeps guessing waits
     keys          presented key -> who it is: this process -> Redis (key_cache) -> Postgres -> bcrypt (key_checks)
+    guesses       how much bcrypt the wrong keys of one prefix may take
     prices        the price sheet in force, read again when Postgres announces a change
     routing       model -> the upstreams that serve it, and what is added to its requests (additions)
     opening       the upstreams as configured -> pools, ways to connect, health_checks

@@ -19,6 +19,7 @@ from proxy.prices import PriceBook, price_listener
 from proxy.starting import StartError
 from proxy.surface import Base, Surface
 from runtime.garbage import collect_rarely
+from runtime.heap import keep_freed
 from runtime.postgres import Pool
 from runtime.service_manager import READY, STOPPING, tell
 from runtime.settings import Config
@@ -53,6 +54,7 @@ async def serving(
         base = Base(backends, prices, drain, parts, metrics, health)
         surface = await Surface.open(stack, base, config, reuse_port=reuse_port)
         collect_rarely()
+        keep_freed()
         log.info("serving", address=surface.address)
         tell(READY)
         yield surface

@@ -4,6 +4,7 @@ Look-ups of one tick travel together: by itself each would cost a proxy more tha
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -13,7 +14,9 @@ from redis.exceptions import RedisError
 
 from runtime.coalesce import Coalescer
 
-# A verified key stays who it is: the time bounds the life of a deleted row, not security.
+# From when it was last looked up here, which a process that uses it does every few minutes. A verified key stays who it
+# is: the time bounds memory and the life of a deleted row, not security. As long as it lasts nobody who tries keys with
+# the same beginning is in its owner's way.
 _TTL_S = 3_600
 _KEYS_PER_CALL = 256
 _CALLS_IN_FLIGHT = 2
@@ -62,13 +65,23 @@ class KeyCache:
     async def _get(self, names: list[str]) -> Sequence[bytes | str | None]:
         if self._is_needed:
             found: list[bytes | str | None] = await self._redis.mget(map(_redis_key, names))
+            await self._keep_on([name for name, value in zip(names, found, strict=True) if value is not None])
             return found
         # the names are on any of a cluster's nodes
         calls = self._redis.pipeline(transaction=False)
         for name in names:
-            calls.get(_redis_key(name))
+            calls.getex(_redis_key(name), ex=_TTL_S)
         answers = await calls.execute(raise_on_error=False)
         return [None if isinstance(answer, RedisError) else answer for answer in answers]
+
+    async def _keep_on(self, names: list[str]) -> None:
+        """Wrong keys are most of those in a flood, and cost no more than before."""
+        if names:
+            calls = self._redis.pipeline(transaction=False)
+            for name in names:
+                calls.expire(_redis_key(name), _TTL_S)
+            with suppress(RedisError):  # what was asked for is there
+                await calls.execute(raise_on_error=False)
 
 
 def _redis_key(name: str) -> str:

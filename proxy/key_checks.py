@@ -9,18 +9,18 @@ import asyncio
 import os
 import sys
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from accounts.key_format import matches_hash
 from ledger.postgres import KeyRow
+from proxy.guesses import Guesses
 from runtime.coalesce import Overloaded
 
 _THREADS = 2
 _WAITING = 128
-# Wrong keys with somebody's right prefix may not keep everybody else from being verified.
-_WAITING_PER_PREFIX = 8
 # A tenth of the weight of the loop's thread. Not less: for microseconds they hold the interpreter lock, and must not
 # wait long for their turn with it.
 _NICENESS = 10
@@ -29,6 +29,7 @@ _NICENESS = 10
 class KeyChecks:
     def __init__(self) -> None:
         self._waiting: Counter[str] = Counter()
+        self._guesses = Guesses()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="bcrypt", initializer=_step_back)
 
     @property
@@ -36,20 +37,24 @@ class KeyChecks:
         """How many are being checked, or wait for that."""
         return self._waiting.total()
 
-    def must_have_room(self, prefix: str) -> None:
-        """Raises Overloaded where too many wait already, in all or with this prefix."""
+    def must_have_room(self, prefix: str, name: str) -> None:
+        """Raises Overloaded where too many wait already, in all or with this prefix, or it is being guessed."""
         waiting = self._waiting
-        if waiting and (waiting.total() >= _WAITING or waiting[prefix] >= _WAITING_PER_PREFIX):
+        if waiting.total() >= _WAITING or waiting[prefix] >= self._guesses.places(prefix, name):
+            self._guesses.turned_away(name)
             raise Overloaded("bcrypt")
 
-    async def matches(self, key: str, row: KeyRow) -> bool:
-        """Raises as `must_have_room`."""
-        self.must_have_room(row.key_prefix)
+    async def matches(self, key: str, name: str, row: KeyRow) -> bool:
+        """`name`: the key's HMAC. Raises as `must_have_room`."""
+        self.must_have_room(row.key_prefix, name)
         waiting = self._waiting
         waiting[row.key_prefix] += 1
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, matches_hash, key, row.key_hash)
+            is_right, cpu_s = await loop.run_in_executor(self._threads, _matches, key, row.key_hash)
+            if not is_right:
+                self._guesses.wrong(row.key_prefix, cpu_s)
+            return is_right
         finally:
             waiting[row.key_prefix] -= 1
             if not waiting[row.key_prefix]:
@@ -58,6 +63,13 @@ class KeyChecks:
     def close(self) -> None:
         """What waits is given up; what runs ends by itself."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _matches(key: str, key_hash: str) -> tuple[bool, float]:
+    """And how many seconds of a core it took."""
+    before_s = time.thread_time()
+    is_right = matches_hash(key, key_hash)
+    return is_right, time.thread_time() - before_s
 
 
 def _step_back() -> None:

@@ -136,9 +136,9 @@ class KeyVerifier:
         if identity is not None:
             return identity
         prefix = lookup_prefix(key)
-        self._checks.must_have_room(prefix)  # whoever floods one prefix does not reach Postgres
+        self._checks.must_have_room(prefix, name)  # whoever floods one prefix does not reach Postgres
         for row in await self._prefixes.submit(prefix):
-            if await self._checks.matches(key, row):
+            if await self._checks.matches(key, name, row):
                 identity = Identity(row.key_id, row.user_id, row.wallet_id)
                 await self._cache.keep(name, identity)
                 return identity

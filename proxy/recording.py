@@ -140,7 +140,7 @@ class Recorder:
             entry = charged_entry(admitted, ending, Usage(), "none", duration_ms)
         else:
             remote = counter_of(admitted.route)
-            counted = await self.counting.count(asked.ask, asked.fields, said, unread, remote)
+            counted = await self.counting.count(asked.ask, asked.countable(), said, unread, remote)
             usage, source = resolve(asked.ask, found, counted)
             entry = charged_entry(admitted, ending, usage, source, duration_ms)
         self._settle(recording, admitted, ending, entry, pace)

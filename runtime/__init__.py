@@ -11,6 +11,7 @@ metrics/    what a process counts, cheaply, and the page that says so
 tasks       every background task has a name and an owner
 garbage     what is imported, and what stays, is not looked through for garbage
 lean        what libraries import and nobody asks of them, kept from a start
+heap        what a request has freed is kept for the next
 version     which Farebox this is
 listener    hears what Postgres announces, over a connection of its own
 coalesce    many callers, one call: joins what is asked within one tick of the loop

@@ -5,6 +5,7 @@
     likely      what texts probably come to, and which texts to count
     parts       one walk over a body: its texts, and what is none
     media       pictures, recordings and files in it, as each API writes them
+    outline     what of a large body has to be parsed: long pictures by their beginnings
     text        bytes -> the most tokens they can be
     images      how many tokens a picture is, by its size and the model's rule
     image_size  a picture's size, from its own header

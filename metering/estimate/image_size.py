@@ -12,6 +12,8 @@ _MAX_PREFIX_CHARS = 128
 # The size is in the first bytes, but a JPEG may have a preview before it: as far as 48 KiB is looked.
 _HEADS_CHARS = (64, 4 << 10, 64 << 10)
 _MAX_SIDE = 65_535
+# Nothing after this is looked at, in a source that is longer.
+HEAD_CHARS = _MAX_PREFIX_CHARS + _HEADS_CHARS[-1]
 
 Size = tuple[int, int]
 

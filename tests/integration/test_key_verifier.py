@@ -22,8 +22,8 @@ async def office(database_url: str, redis_url: str) -> AsyncIterator[Office]:
 
 
 @asynccontextmanager
-async def verifier(office: Office, pepper: bytes = PEPPER) -> AsyncIterator[KeyVerifier]:
-    made = KeyVerifier(office.redis, office.store, KeyFormat(), pepper)
+async def verifier(office: Office, pepper: bytes = PEPPER, *, needs_cache: bool = True) -> AsyncIterator[KeyVerifier]:
+    made = KeyVerifier(office.redis, office.store, KeyFormat(), pepper, needs_cache=needs_cache)
     try:
         yield made
     finally:
@@ -58,6 +58,17 @@ async def test_redis_keeps_no_key_no_part_of_one_and_no_hash_and_forgets(office:
     for secret in (key, key[:15], key[8:], key_hash):
         assert secret.encode() not in kept
     assert 0 < await office.redis.ttl(name) <= 3600
+
+
+@pytest.mark.parametrize("needs_cache", [True, False])
+async def test_a_key_in_use_is_not_forgotten(office: Office, needs_cache: bool) -> None:
+    key, _ = await office.keys.create(NewKey(uuid4(), "one"))
+    async with verifier(office) as first, verifier(office, needs_cache=needs_cache) as second:
+        await first.verify(key)
+        (name,) = await office.redis.keys("*")
+        await office.redis.expire(name, 60)
+        await second.verify(key)
+    assert await office.redis.ttl(name) > 3000
 
 
 async def test_another_pepper_is_another_cache(office: Office) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
+from msgspec.structs import replace
 
 from metering.endpoints import OLLAMA, OPENAI, Endpoint
 from metering.kinds import KINDS
@@ -127,3 +128,58 @@ def test_a_model_that_the_server_calls_otherwise() -> None:
     sent = parse(raw, CHAT, JSON).sent(KINDS["ollama"], may_ask=True, name="org/tiny").body
     assert orjson.loads(sent) == {"model": "org/tiny", "messages": [{"role": "user", "content": "hi"}]}
     assert sent.count(b"odel") == 1
+
+
+# long pictures
+
+PICTURE = "data:image/png;base64," + "A" * 200_000
+
+
+def with_picture(**fields: Any) -> bytes:
+    part = {"type": "image_url", "image_url": {"url": PICTURE}}
+    return orjson.dumps({"model": "m", "messages": [{"role": "user", "content": [part]}], **fields})
+
+
+def test_a_long_picture_is_parsed_by_its_beginning_and_goes_upstream_as_it_came() -> None:
+    raw = with_picture()
+    asked = parse(raw, CHAT, JSON)
+    assert len(asked.parsed) < 100_000 < len(raw)
+    assert (asked.fields != orjson.loads(raw), asked.whole()) == (True, orjson.loads(raw))
+    assert asked.sent(KINDS["generic"], may_ask=True).body is raw
+
+
+@pytest.mark.parametrize("fields", [{"stream": True}, {"stream": True, "stream_options": None}, {"Model": "x"}, {}])
+@pytest.mark.parametrize("more", [{}, {"name": "there"}, {"output_limit": 7}])
+@pytest.mark.parametrize("kind", ["generic", "vllm", "llamacpp"])
+def test_what_is_added_or_written_anew_is_what_would_be_of_the_whole(
+    fields: dict[str, Any], more: dict[str, Any], kind: str
+) -> None:
+    raw = with_picture(**fields)
+    asked = parse(raw, CHAT, JSON)
+    whole = replace(asked, fields=orjson.loads(raw), parsed=raw)
+    assert asked.parsed is not raw
+    assert asked.sent(KINDS[kind], may_ask=True, **more) == whole.sent(KINDS[kind], may_ask=True, **more)
+    added = with_fields(asked, {"seed": 1})
+    assert (added.fields, added.whole()) == ({**orjson.loads(raw), "seed": 1},) * 2
+
+
+def test_a_picture_that_is_no_json_is_the_upstreams_to_refuse_unless_we_write_the_body() -> None:
+    raw = with_picture().replace(b'AAAA"', b'AA\n"')
+    asked = parse(raw, CHAT, JSON)
+    assert asked.sent(KINDS["generic"], may_ask=True).body is raw
+    assert asked.countable() is asked.fields
+    with pytest.raises(Failure, match="invalid_request_error"):
+        asked.sent(KINDS["generic"], may_ask=True, output_limit=7)
+
+
+def test_a_long_text_is_parsed_whole_whatever_it_begins_with() -> None:
+    for text in (PICTURE, "A" * 200_000):
+        asked = parse(orjson.dumps({"model": "m", "prompt": text}), BY_PATH["/completions"], JSON)
+        assert (asked.parsed is asked.raw, asked.fields["prompt"]) == (True, text)
+
+
+def test_where_a_long_body_is_no_json_is_told_of_the_body_and_not_of_its_outline() -> None:
+    raw = with_picture()[:-1] + b" oops}"
+    with pytest.raises(Failure) as caught:
+        parse(raw, CHAT, JSON)
+    assert f"at byte {len(raw) - 5}" in caught.value.message

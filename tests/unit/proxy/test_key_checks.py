@@ -10,6 +10,7 @@ import pytest
 from accounts.key_format import hash_key, lookup_prefix
 from ledger.postgres import KeyRow
 from proxy import key_checks
+from proxy.guesses import Guesses
 from proxy.key_checks import KeyChecks
 
 LOWEST_COST = 4
@@ -23,8 +24,8 @@ def row(key: str = KEY) -> KeyRow:
 async def test_a_key_matches_its_own_hash_only() -> None:
     checks = KeyChecks()
     try:
-        assert await checks.matches(KEY, row())
-        assert not await checks.matches(KEY[:-1] + "B", row())
+        assert await checks.matches(KEY, "a", row())
+        assert not await checks.matches(KEY[:-1] + "B", "b", row())
     finally:
         checks.close()
 
@@ -42,7 +43,7 @@ async def test_it_works_behind_the_loop_and_the_loop_stays_where_it_is(monkeypat
     before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     checks = KeyChecks()
     try:
-        assert await checks.matches(KEY, row())
+        assert await checks.matches(KEY, "a", row())
     finally:
         checks.close()
     ((thread, rank),) = ranks
@@ -62,7 +63,26 @@ async def test_where_that_is_forbidden_keys_are_checked_all_the_same(monkeypatch
     monkeypatch.setattr(os, "setpriority", setpriority)
     checks = KeyChecks()
     try:
-        assert await checks.matches(KEY, row())
+        assert await checks.matches(KEY, "a", row())
     finally:
         checks.close()
     assert asked
+
+
+async def test_wrong_keys_are_noted_with_what_they_took_and_right_ones_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    noted: list[tuple[str, float]] = []
+
+    class Noting(Guesses):
+        def wrong(self, prefix: str, cpu_s: float) -> None:
+            noted.append((prefix, cpu_s))
+
+    monkeypatch.setattr(key_checks, "Guesses", Noting)
+    checks = KeyChecks()
+    try:
+        assert await checks.matches(KEY, "a", row())
+        assert noted == []
+        assert not await checks.matches(KEY[:-1] + "B", "b", row())
+    finally:
+        checks.close()
+    ((prefix, cpu_s),) = noted
+    assert prefix == lookup_prefix(KEY) and 0 < cpu_s < 1

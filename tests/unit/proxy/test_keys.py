@@ -7,6 +7,7 @@ import asyncio
 import gc
 import threading
 from collections.abc import AsyncIterator, Iterable, Sequence
+from functools import partial
 from typing import cast
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from accounts.key_format import KeyFormat, cache_id, hash_key, lookup_prefix, ma
 from ledger.postgres import KeyRow
 from proxy import key_checks
 from proxy.failures import Failure
+from proxy.guesses import Guesses
 from proxy.keys import Identity, KeyVerifier
 from tests.support.asking import begin
 from tests.support.waiting import until
@@ -28,7 +30,7 @@ LOWEST_COST = 4
 PEPPER = b"pepper" * 8
 FORMAT = KeyFormat()
 # What the product allows to wait for bcrypt, of one prefix and in all.
-PER_PREFIX, IN_ALL = 8, 128
+PER_PREFIX, IN_ALL = 2, 128
 
 
 def key(number: int, prefix: str = "AAAAAAA") -> str:
@@ -78,8 +80,11 @@ class FakePipeline:
         self._redis = redis
         self._names: list[str] = []
 
-    def get(self, name: str) -> None:
+    def getex(self, name: str, ex: int) -> None:
         self._names.append(name)
+
+    def expire(self, name: str, ttl_s: int) -> None:
+        self._redis.ttls[name] = ttl_s
 
     async def execute(self, raise_on_error: bool) -> list[object]:
         assert not raise_on_error
@@ -173,7 +178,7 @@ async def test_who_is_known_is_told_without_waiting_and_nobody_else(rig: Rig) ->
 async def test_what_redis_knows_postgres_and_bcrypt_are_not_asked(rig: Rig) -> None:
     await rig.verifier.verify(RIGHT)
     assert await rig.another_process().verify(RIGHT) == WHO
-    assert rig.asked == (3, 1, 1)
+    assert rig.asked == (4, 1, 1)
 
 
 async def test_redis_keeps_no_key_and_not_for_ever(rig: Rig) -> None:
@@ -281,6 +286,28 @@ async def test_wrong_keys_of_one_prefix_do_not_keep_others_waiting(rig: Rig) -> 
     assert (await of_another).key_id == UUID(int=2)
     codes = [error.code for error in await asyncio.gather(*crowd, return_exceptions=True) if isinstance(error, Failure)]
     assert sorted(codes) == ["invalid_api_key"] * PER_PREFIX + ["overloaded"]
+
+
+async def test_while_a_prefix_is_guessed_its_owner_gets_in_by_coming_back(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = [1_000.0]
+    monkeypatch.setattr(key_checks, "Guesses", partial(Guesses, clock_s=lambda: now_s[0]))
+    monkeypatch.setattr(key_checks, "_matches", lambda presented, _: (rig.bcrypt.matches_hash(presented, _), 0.05))
+    verifier = rig.another_process()
+    codes = [(await refusal(verifier, key(number))).code for number in range(2, 100)]
+    assert codes == ["invalid_api_key"] * 4 + ["overloaded"] * 94
+    queries = len(rig.store.queries)
+    failure = await refusal(verifier, RIGHT)
+    assert (failure.code, failure.headers["retry-after"]) == ("overloaded", "1")
+    now_s[0] += 1
+    assert (await refusal(verifier, key(200))).code == "invalid_api_key", "one more, as one was rested off"
+    assert (await refusal(verifier, key(201))).code == "overloaded"
+    assert await verifier.verify(RIGHT) == WHO
+    assert (rig.bcrypt.calls, len(rig.store.queries)) == (6, queries + 2)
+    # from then on nobody is in its way
+    assert (await refusal(verifier, key(202))).code == "overloaded"
+    assert [await each.verify(RIGHT) for each in (verifier, rig.another_process())] == [WHO, WHO]
 
 
 async def test_bcrypt_has_a_bound_over_all_prefixes(rig: Rig) -> None:
