@@ -7,14 +7,12 @@ hold anything back, and then only an event that has not ended yet.
 
 import re
 from json import JSONDecoder
-from typing import Any
 
-import orjson
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from metering.formats import audio, chat
-from metering.formats.format import SAYS_NOTHING, Said, WireFormat
+from metering.formats.format import SAYS_NOTHING, Said, WireFormat, json_object, words_of
 from metering.framing import SSE, Framing, cut
 from metering.injection import NOTHING_REMOVED, Removal
 from metering.progress import Progress
@@ -34,6 +32,7 @@ _TIMINGS_KEY = b'"timings"'
 _NO_CHOICES = b'"choices":[]'
 _COMPACT_NULL = b',"usage":null'
 _DONE = b"[DONE]"
+_DONE_WORD = _DONE.decode()
 
 
 class StreamTap(Struct):
@@ -56,8 +55,10 @@ class StreamTap(Struct):
     _is_oversize: bool = False
     _oversize_tail: bytearray = field(default_factory=bytearray)
     _running: bytes = b""
+    _words: tuple[tuple[bytes, str], ...] = ()
 
     def __post_init__(self) -> None:
+        self._words = words_of(self.wire.marks)
         if self.keeps_text:
             self._keeper = TextKeeper(self.wire, self.framing, self.tally.is_single)
 
@@ -103,13 +104,17 @@ class StreamTap(Struct):
         return _by_texts(reading, self._keeper.so_far() if self._keeper is not None else Texts())
 
     def _pass_ordinary(self, data: bytes) -> bytes | None:
-        """Whole events that say nothing new to the meter, without parsing; None if they must be read."""
-        if _DONE in data:
+        """Whole events that say nothing new to the meter, without parsing; None if they must be read.
+
+        Searched as text: `in` tries what it looks for in bytes as a number first, and drops an error each time.
+        """
+        text = data.decode("latin-1")
+        if _DONE_WORD in text:
             return None
         telling = []
-        for mark in self.wire.marks:  # a comprehension would cost as much again
-            if mark in data:
-                telling.append(mark)  # noqa: PERF401
+        for mark, word in self._words:  # a comprehension would cost as much again
+            if word in text:
+                telling.append(mark)
         if not telling:
             return data
         if telling == [_USAGE_KEY]:
@@ -299,15 +304,6 @@ def _keep_tail(kept: bytearray, data: bytes) -> None:
 
 def _by_texts(reading: Reading, said: Texts, unread_bytes: int = 0) -> Progress:
     return Progress(reading, False, said.pieces_said, said.kept_bytes, said.dropped_bytes + unread_bytes)
-
-
-def json_object(data: bytes) -> dict[str, Any] | None:
-    """None if it is anything else: `[DONE]`, a comment, another tongue."""
-    try:
-        fields = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return None
-    return fields if isinstance(fields, dict) else None
 
 
 _LAST_USAGE = re.compile(rb'.*(?<!\\)"usage"\s*:\s*', re.DOTALL)

@@ -111,7 +111,12 @@ class TextKeeper(Struct):
         return self.texts
 
     def _fold(self) -> None:
-        whole, ends = self.framing.take(self._rest, b"".join(self._raw))
+        raw = b"".join(self._raw)
+        if not self._rest and raw.endswith(self.framing.end) and self._is_plain(raw):
+            self._read_plainly(raw)  # whole events, as almost always: where each of them ends need not be known
+            self._raw, self._size = [], 0
+            return
+        whole, ends = self.framing.take(self._rest, raw)
         if self._is_plain(whole):
             self._read_plainly(whole)
         else:
@@ -126,23 +131,31 @@ class TextKeeper(Struct):
         self._raw, self._size = [], len(self._rest)
 
     def _is_plain(self, events: bytes) -> bool:
-        return self.is_single and bool(self.wire.text_fields) and not any(mark in events for mark in _NOT_PLAIN)
+        return self.is_single and bool(self.wire.text_fields) and not any(events.find(mark) >= 0 for mark in _NOT_PLAIN)
 
     def _read_plainly(self, events: bytes) -> None:
         """The values of the fields that are text, by one search: a tenth of what parsing costs."""
-        found = [text for text in _pattern(self.wire.text_fields).findall(events) if text]
+        names = tuple([name for name, key in _keys(self.wire.text_fields) if events.find(key) >= 0])
+        found = [text for text in _pattern(names).findall(events) if text] if names else []
         if found:
             self.texts.keep("", _unescaped(found))
+
+
+@cache
+def _keys(names: tuple[str, ...]) -> tuple[tuple[str, bytes], ...]:
+    return tuple((name, f'"{name}"'.encode()) for name in names)
 
 
 @cache
 def _pattern(names: tuple[str, ...]) -> re.Pattern[bytes]:
     """A quote inside a JSON string is escaped, so a name in quotes and a colon stand outside of one.
 
-    No string goes beyond its line: one that nobody closed takes nothing of the next event.
+    No string goes beyond its line: one that nobody closed takes nothing of the next event. It is made of the names that
+    occur, mostly one: what begins with a constant is found in half the time.
     """
     name = "|".join(names).encode()
-    return re.compile(rb'"(?:%b)"[ \t]*+:[ \t]*+"((?:[^"\\\r\n]++|\\[^\r\n])*+)"' % name)
+    name = name if len(names) == 1 else b"(?:%b)" % name
+    return re.compile(rb'"%b"[ \t]*+:[ \t]*+"((?:[^"\\\r\n]++|\\[^\r\n])*+)"' % name)
 
 
 def _unescaped(texts: list[bytes]) -> list[str]:

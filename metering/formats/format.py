@@ -5,8 +5,10 @@ One module describes one format by one `WireFormat`; none of them touches bytes 
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
+import orjson
 from msgspec import Struct
 
 from metering.reading import NOTHING, Reading
@@ -84,6 +86,21 @@ class WireFormat:
     limits: tuple[str, ...] = ()
     limits_in: str = ""
     usual_usage: Callable[[bytes], Reading | None] | None = None
+
+
+@cache
+def words_of(marks: tuple[bytes, ...]) -> tuple[tuple[bytes, str], ...]:
+    """Each mark, and what it is in bytes that were decoded as Latin-1."""
+    return tuple((mark, mark.decode()) for mark in marks)
+
+
+def json_object(data: bytes) -> dict[str, Any] | None:
+    """None if it is anything else: `[DONE]`, a comment, another tongue."""
+    try:
+        fields = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return fields if isinstance(fields, dict) else None
 
 
 # What all formats with `stream_options` decide by.
