@@ -49,7 +49,7 @@ async def serving(config: Config, *, reuse_port: bool = False, metrics_slot: Pat
         accounts = await open_account_api(stack, config, backends)
         tables = with_metrics(metrics, config.listen, table | accounts.public, accounts.admin | health_table(health))
         address = await listen(stack, config.listen, *tables, drain, reuse_port=reuse_port, looks=looks)
-        collect_rarely()
+        collect_rarely(shortly=True)
         log.info("serving", address=address)
         tell(READY)
         yield address
