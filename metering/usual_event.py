@@ -45,10 +45,11 @@ def usual_event(data: bytes, passed: bytes, text_fields: tuple[str, ...]) -> Usu
 
 @cache
 def pattern(text_fields: tuple[str, ...]) -> re.Pattern[bytes]:
-    """The insides of the values of these fields.
+    """The insides of the values of these fields. With one field it begins with a constant, which is found faster.
 
     A quote inside a JSON string is escaped, so a name in quotes and a colon stand outside of one. No string goes beyond
     its line: one that nobody closed takes nothing of the next event.
     """
     names = "|".join(text_fields).encode()
-    return re.compile(rb'"(?:%b)"[ \t]*+:[ \t]*+"((?:[^"\\\r\n]++|\\[^\r\n])*+)"' % names)
+    name = names if len(text_fields) == 1 else b"(?:%b)" % names
+    return re.compile(rb'"%b"[ \t]*+:[ \t]*+"((?:[^"\\\r\n]++|\\[^\r\n])*+)"' % name)

@@ -53,7 +53,7 @@ async def serving(
         metrics.book.looks.append(look)
         base = Base(backends, prices, drain, parts, metrics, health)
         surface = await Surface.open(stack, base, config, reuse_port=reuse_port)
-        collect_rarely()
+        collect_rarely(shortly=True)
         keep_freed()
         log.info("serving", address=surface.address)
         tell(READY)

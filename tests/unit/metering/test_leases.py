@@ -18,7 +18,7 @@ from runtime.tasks import TaskSet
 from tests.support.waiting import until
 
 KEY_ID, WALLET_ID = UUID(int=2), UUID(int=4)
-MOST_IN_A_CALL = 64
+MOST_IN_A_CALL = 16
 _FIELDS = 4
 
 
@@ -134,10 +134,11 @@ async def test_what_is_new_while_it_is_told_is_told_next() -> None:
 
 async def test_many_travel_together_and_too_many_in_parts() -> None:
     rig = Rig()
-    for number in range(1, 151):
+    many = 2 * MOST_IN_A_CALL + 6
+    for number in range(1, many + 1):
         rig.open(number)
-    assert [len(call) for call in await rig.renew_at(RENEW_MS)] == [MOST_IN_A_CALL, MOST_IN_A_CALL, 22]
-    assert sorted(chain.from_iterable(rig.script.asked)) == list(range(1, 151))
+    assert [len(call) for call in await rig.renew_at(RENEW_MS)] == [MOST_IN_A_CALL, MOST_IN_A_CALL, 6]
+    assert sorted(chain.from_iterable(rig.script.asked)) == list(range(1, many + 1))
 
 
 async def test_each_shard_is_asked_by_itself() -> None:
@@ -190,12 +191,12 @@ async def test_one_renewal_at_a_time_is_under_way() -> None:
 
 async def test_what_is_closed_while_others_are_renewed_is_left_out() -> None:
     rig = Rig()
-    for number in range(1, 66):
+    for number in range(1, MOST_IN_A_CALL + 2):
         rig.open(number)
     rig.script.may_answer = asyncio.Event()
     renewing = rig.tasks.spawn(rig.renew_at(RENEW_MS), name="renew")
     await until(lambda: bool(rig.script.calls))
-    rig.leases.close(UUID(int=65))
+    rig.leases.close(UUID(int=MOST_IN_A_CALL + 1))
     rig.script.may_answer.set()
     await renewing
     assert len(rig.script.asked) == 1, "it was all of the second part"

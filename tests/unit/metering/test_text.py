@@ -95,3 +95,25 @@ def test_a_text_in_parts_is_parsed() -> None:
     keeper = TextKeeper(chat.FORMAT, SSE, is_single=True)
     keeper.feed(b'data: {"choices":[{"index":0,"delta":{"content":[{"type":"text","text":"a"}]}}]}\n\n')
     assert keeper.finish().whole() == ["a"]
+
+
+FIELDS = ("content", "reasoning_content", "refusal", "name")
+
+
+@given(st.lists(st.tuples(st.sampled_from(FIELDS), st.text(max_size=30)), max_size=40), st.data())
+def test_whichever_fields_occur_each_of_them_is_found(said: list[tuple[str, str]], data: st.DataObject) -> None:
+    """Only names that occur are searched for; events may come whole, several at a time, or cut anywhere."""
+    sent = [f"data: {json.dumps({'choices': [{'delta': {field: each}}]})}\n\n".encode() for field, each in said]
+    whole, pieces = TextKeeper(chat.FORMAT, SSE, is_single=True), TextKeeper(chat.FORMAT, SSE, is_single=True)
+    for event in sent:
+        whole.feed(event)
+        if data.draw(st.booleans()):
+            whole.so_far()
+    joined = b"".join(sent)
+    for piece in cut(joined, data.draw(cuts(len(joined)))):
+        pieces.feed(piece)
+    wanted = [each for _, each in said if each]
+    for keeper in (whole, pieces):
+        texts = keeper.finish()
+        assert "".join(texts.whole()) == "".join(wanted)
+        assert texts.pieces_said == len(wanted)

@@ -32,6 +32,10 @@ def test_what_is_there_is_set_apart_and_the_rest_looked_through_rarely() -> None
         assert gc.isenabled()
         assert gc.get_freeze_count() >= len(made)
         assert gc.get_threshold()[0] > 10_000
+        rarely, then, _ = gc.get_threshold()
+        collect_rarely(shortly=True)
+        assert rarely / 4 > gc.get_threshold()[0] >= 10_000, "one collection is short"
+        assert gc.get_threshold()[0] * gc.get_threshold()[1] == rarely * then, "older objects are looked at as rarely"
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()
