@@ -180,7 +180,7 @@ class Verifier:
 class Rig:
     def __init__(self, upstream: dict[str, Any] | None = None, **listen: float) -> None:
         self.upstream = upstream or {}
-        self.listen = Listen(max_body_bytes=4096, **cast(Any, listen))
+        self.listen = Listen(**{"max_body_bytes": 4096, **cast(Any, listen)})
         self.pool = Pool()
         self.others: list[Route] = []
         self.additions: list[ModelAdditions] = []

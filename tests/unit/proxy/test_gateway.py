@@ -628,3 +628,14 @@ async def test_a_client_that_leaves_while_more_is_asked_for_pays_once(rig: Rig) 
     waits.set()
     await asyncio.sleep(0)
     assert (rig.limits.entry.end_reason, rig.pool.handle.log) == ("client_left", ["pause", "abort"])
+
+
+async def test_a_long_picture_goes_upstream_whole_and_is_held_for_as_the_picture_that_it_is() -> None:
+    url = "data:image/png;base64," + "A" * 200_000
+    messages = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]
+    async with Rig(max_body_bytes=1 << 20).serving() as rig:
+        await rig.begin(messages=messages, stream=True)
+        sent, asked = orjson.loads(rig.pool.sent[0].body), orjson.loads(chat_body(messages=messages, stream=True))
+        assert sent == asked | {"stream_options": {"include_usage": True}}
+        # its size is not told: the most that any picture is, and no text
+        assert rig.limits.admissions[0].tokens < 100_000
