@@ -65,10 +65,11 @@ class Authority:
     @classmethod
     def made(cls, folder: Path) -> "Authority":
         made = cls(folder)
-        made._openssl("req", "-x509", *_NEW_KEY, "-days", "2", "-subj", "/CN=farebox-test-ca", "-out", "ca.pem")
+        usage = ["-addext", "keyUsage=critical,keyCertSign"]  # without it, it is none for Python 3.13
+        made._openssl("req", "-x509", *_NEW_KEY, "-days", "2", "-subj", "/CN=farebox-test-ca", *usage, "-out", "ca.pem")
         (folder / "ca.key").write_bytes((folder / "new.key").read_bytes())
         for name, extension in (("server", "subjectAltName=DNS:llm.internal"), ("client", "keyUsage=digitalSignature")):
-            (folder / f"{name}.ext").write_text(extension)
+            (folder / f"{name}.ext").write_text(f"{extension}\nauthorityKeyIdentifier=keyid\n")
             made._openssl("req", *_NEW_KEY, "-subj", f"/CN={name}", "-out", f"{name}.csr")
             (folder / f"{name}.key").write_bytes((folder / "new.key").read_bytes())
             signing = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", f"{name}.ext"]
