@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from ledger.audit import audit
+from ledger.corrections import CORRECT_USAGE
 from ledger.entries import SettledEntry, WalletState
 from ledger.errors import InsufficientFunds, InvalidAmount, WalletNotFound
 from ledger.money import MAX_NANOS, from_decimal
@@ -324,3 +325,26 @@ async def test_no_plan_reads_a_table_in_full_however_small_it_was_when_the_plan_
             assert "Seq Scan" not in steps
             # each request is looked up by itself: a join may read the whole index
             assert ("SubPlan" in steps) is (name == "post_usage")
+
+
+@pytest.mark.parametrize("upkeep", ["", "ANALYZE", "VACUUM ANALYZE"])
+async def test_a_request_is_looked_up_by_the_primary_key_whatever_statistics_say(store: Store, upkeep: str) -> None:
+    """With a partition analyzed while it was empty, every index that has a created_at would cost the same."""
+    queries = {
+        "post_usage": (load_queries("ledger", "sql/posting.sql")["post_usage"], 23, 1),
+        "correct_usage": (CORRECT_USAGE, 24, 2),
+    }
+    partitions = await store.pool.fetch(
+        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'ai_usage_logs'::regclass"
+    )
+    assert len(partitions) > 1
+    for (partition,) in partitions if upkeep else ():
+        await store.pool.execute(f"{upkeep} {partition}")
+    async with store.pool.acquire() as connection, connection.transaction():
+        await connection.execute(load_queries("ledger", "sql/posting.sql")["begin_posting"])
+        for name, (sql, count, looks) in queries.items():
+            await connection.execute(f"PREPARE {name} AS {sql}")
+            plan = await connection.fetch(f"EXPLAIN EXECUTE {name} ({', '.join(['NULL'] * count)})")
+            scans = [row[0] for row in plan if " on ai_usage_logs_" in row[0] and "Scan" in row[0]]
+            assert len(scans) == looks * len(partitions), name
+            assert [scan for scan in scans if "_pkey on " not in scan] == [], name
