@@ -71,6 +71,9 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, _: Exception | None) -> None:
         if self.timer:
             self.timer.cancel()
+        # They know each other, and nobody collects cycles here: those of a whole benchmark were 6 GB.
+        del self.parser, self.timer
+        self.body.clear()
 
     def on_message_begin(self) -> None:
         self.body = []

@@ -55,6 +55,10 @@ class _Commands(click.Group):
 @click.version_option(farebox_version(), prog_name="farebox")
 def cli() -> None:
     """A metering reverse proxy for LLM servers."""
+    # here, because it imports what `main` is to import without all that it could have
+    from runtime import logs
+
+    logs.configure("warning")  # to stderr: on stdout is what a command prints. Those that serve say how much they log
 
 
 def main() -> None:
@@ -63,7 +67,7 @@ def main() -> None:
         for home in filter(None, map(_HOMES.get, sys.argv[1:2])):
             import_module(f"proxy.cli.{home}")
     try:
-        cli(standalone_mode=True)
+        cli(prog_name="farebox")
     except Exception as error:
         # here, because it imports the errors of everything
         from proxy.cli.endings import ending_of

@@ -415,6 +415,14 @@ def test_migrations_are_applied_once(farebox: Farebox, config: Path) -> None:
     assert farebox("migrate", "--config", config).out.strip() == "up to date"
 
 
+async def test_what_a_command_prints_is_all_that_it_prints(farebox: Farebox, config: Path, database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    await connection.close()
+    applied = await asyncio.to_thread(farebox, "migrate", "--config", config, "--json")
+    assert len(applied.json["applied"]) > 10
+
+
 @pytest.mark.parametrize(
     ("statement", "code"),
     [

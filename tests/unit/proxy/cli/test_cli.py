@@ -22,8 +22,8 @@ from runtime.embedded.errors import EmbeddedServerError
 def ended(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> object:
     """The exit code of a command that raises this."""
 
-    def command(*, standalone_mode: bool) -> None:
-        assert standalone_mode
+    def command(*, prog_name: str) -> None:
+        assert prog_name == "farebox"
         raise error
 
     monkeypatch.setattr(cli, "cli", command)
@@ -63,7 +63,7 @@ def test_every_mistake_in_a_configuration_gets_its_line(
 
 
 def test_a_fault_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    def command(*, standalone_mode: bool) -> None:
+    def command(*, prog_name: str) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(cli, "cli", command)

@@ -21,7 +21,6 @@ def wanted(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Wanted:
         asked.append(what)
 
     monkeypatch.setattr(local, "up", up)
-    monkeypatch.setattr("proxy.cli.local.logs.configure", lambda level: None)
     result = CliRunner().invoke(up_command, arguments)
     assert result.exit_code == 0, result.output
     (only,) = asked

@@ -31,7 +31,6 @@ class Unchanging:
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """And the signals of this process stay as they are."""
-    monkeypatch.setattr("proxy.cli.serve.logs.configure", lambda level: None)
     monkeypatch.setattr("proxy.cli.serve.hold_signals", lambda: None)
     monkeypatch.setattr("proxy.cli.serve.reload_event", asyncio.Event)
 

@@ -10,11 +10,6 @@ from runtime.simulator.kinds import Kind
 from runtime.simulator.settings import SimulatorSettings
 
 
-@pytest.fixture(autouse=True)
-def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.cli.simulate.logs.configure", lambda level: None)
-
-
 def test_the_simulated_server(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[SimulatorSettings] = []
     monkeypatch.setattr(module, "run_simulator", started.append)
