@@ -55,10 +55,6 @@ class _Commands(click.Group):
 @click.version_option(farebox_version(), prog_name="farebox")
 def cli() -> None:
     """A metering reverse proxy for LLM servers."""
-    # here, because it imports what `main` is to import without all that it could have
-    from runtime import logs
-
-    logs.configure("warning")  # to stderr: on stdout is what a command prints. Those that serve say how much they log
 
 
 def main() -> None:
@@ -66,6 +62,10 @@ def main() -> None:
     with uncollected(), lean():
         for home in filter(None, map(_HOMES.get, sys.argv[1:2])):
             import_module(f"proxy.cli.{home}")
+    # here, because it imports what is to be imported without all that it could have
+    from runtime import logs
+
+    logs.configure("warning")  # to stderr: on stdout is what a command prints. Those that serve say how much they log
     try:
         cli(prog_name="farebox")
     except Exception as error:
