@@ -117,7 +117,7 @@ def main(
     figures = report.summaries(measured)
     missing = [name for name in wanted if name not in found]
     notes = report.notes(size, where, wrk, missing) + noted + report.proofs(figures) + report.disturbances(figures)
-    json_path.write_text(json.dumps({"notes": notes, "figures": report.plain(figures, measured)}, indent=2))
+    json_path.write_text(json.dumps({"notes": notes, "figures": report.plain(figures)}, indent=2))
     click.echo(report.text(figures, notes))
     if page:
         target = written_to(page, is_whole=not (quick or only or contender))

@@ -2,7 +2,7 @@
 
 A module of `benchmarks/figures` has one or more `Figure`s and one measurement of them:
 
-- `Compared`: asked of each contender while it runs alone on its core, once a repeat;
+- `Compared`: asked of each contender while the others rest, once a repeat;
 - `Alone`: once a repeat, with the stores and the upstream there and nothing else; it starts what it needs.
 
 Both answer figure -> row -> value. Rows are contenders, or whatever else is compared.

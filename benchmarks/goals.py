@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from benchmarks.figure import By, Figure, Goal
-from benchmarks.values import Summary, digits
+from benchmarks.values import Summary, by_repeat, digits, ratio
 
 Rows = Mapping[str, Summary]
 
@@ -13,14 +13,17 @@ def needs(goal: Goal) -> set[str]:
 
 
 def reached(goal: Goal, rows: Rows) -> float | None:
-    """By the medians; None if a row was not measured, or is 0 and would be divided by."""
+    """By repeats; None if a row was not measured, or is 0 and would be divided by."""
     if not needs(goal) <= rows.keys():
         return None
-    value = rows[goal.row].median - _median(rows, goal.after)
-    than = _median(rows, goal.than)
-    if goal.by is By.RATIO:
-        return value / than if than else None
-    return value - than
+
+    def held(value: float, after: float, than: float) -> float | None:
+        return ratio(value - after, than) if goal.by is By.RATIO else value - after - than
+
+    values = rows[goal.row].values
+    zeros = (0.0,) * len(values)
+    after, than = (rows[name].values if name else zeros for name in (goal.after, goal.than))
+    return by_repeat(held, values, after, than)
 
 
 def limit(goal: Goal, bound: float, rows: Rows) -> float | None:

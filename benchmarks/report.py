@@ -37,6 +37,7 @@ def summaries(measured: Measured) -> Figures:
 def notes(size: Size, where: Plan, wrk: str | None, missing: Sequence[str]) -> list[str]:
     return [
         f"{'quick: these numbers mean little; ' if size.quick else ''}{size.repeats} repeats; median, lowest, highest",
+        "ratios and differences: the median of those of each repeat",
         f"{os.cpu_count()} cores: {where}; {where.note}",
         f"Python {sys.version.split()[0]} ({environments.interpreter()}), built {built()}",
         f"plain requests are made by {'wrk' if wrk else 'our generator'}, all else by our generator",
@@ -97,7 +98,7 @@ def text(figures: Figures, told: Sequence[str], pictures: Sequence[str] = ()) ->
     return "\n".join(parts)
 
 
-def plain(figures: Figures, measured: Measured) -> list[dict[str, Any]]:
+def plain(figures: Figures) -> list[dict[str, Any]]:
     """For JSON, and for who draws."""
     return [
         {
@@ -107,7 +108,7 @@ def plain(figures: Figures, measured: Measured) -> list[dict[str, Any]]:
             "limits": list(limits(figure, rows)),
             "ours": ours(figure, rows),
             "drawn": [name for name in rows if name != DIRECT or figure.base == DIRECT],
-            "rows": {name: asdict(row) | {"values": measured[figure][name]} for name, row in rows.items()},
+            "rows": {name: asdict(row) for name, row in rows.items()},
         }
         for figure, rows in figures.items()
     ]

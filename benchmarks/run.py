@@ -1,9 +1,15 @@
-"""A whole run: each contender in turn, repeated; Farebox first, for the load is set by what it manages."""
+"""A whole run, repeated: all contenders are started, and each figure is asked of one after the other while the others
+rest; Farebox first, for the load is set by what it manages.
+
+So what is compared is measured within a minute or two. A machine that others use is faster at one time than at another,
+by a third, and not the same half an hour later.
+"""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from typing import TypeVar
 
 import click
 
@@ -20,6 +26,7 @@ SLOW_REPEATS = 2
 # Of a contender that is not ours: it does not start, does not answer, or answers wrongly. The others go on.
 FAILURES = (OSError, RuntimeError, TimeoutError)
 
+Answer = TypeVar("Answer")
 Measured = dict[Figure, defaultdict[str, list[float]]]  # figure -> row -> one value a repeat
 
 
@@ -38,32 +45,48 @@ class Run:
         if compared:
             async with self._starts() as starts:
                 for repeat in range(self.stage.size.repeats):
-                    await self._each(repeat, starts, compared)
+                    await self._repeat(repeat, starts, compared)
         for measurement in alone:  # one after the other: what one leaves in Postgres shall not be felt by those before
             for repeat in range(self.stage.size.repeats):
                 self._say(repeat, measurement.name)
                 self._note(await measurement.measure(self.stage))
         return {figure: rows for figure, rows in self.measured.items() if rows}
 
-    async def _each(
+    async def _repeat(
         self, repeat: int, starts: Mapping[str, Callable[[], Started]], compared: Sequence[Compared]
     ) -> None:
-        for name, start in starts.items():
-            if name == "litellm" and repeat >= SLOW_REPEATS:
-                continue
-            self._say(repeat, name)
-            try:
-                async with start() as at:
-                    await self._ask(at, compared)
-            except FAILURES as error:
-                if name not in OTHERS:
-                    raise
-                self.stage.note(f"{name}: not in every figure, it failed: {error!r}")
+        self.stage.half_rate = 0.0  # the machine may be slower now
+        async with AsyncExitStack() as running:
+            started = dict[str, Contender]()
+            for name, start in starts.items():
+                if name != "litellm" or repeat < SLOW_REPEATS:
+                    at = await self._tried(name, running.enter_async_context(start()))
+                    started |= {} if at is None else {name: at}
+            for measurement in compared:
+                self._say(repeat, measurement.name)
+                for name, at in [*started.items()]:
+                    if (measurement.slow_too or not at.slow) and not await self._ask(name, at, measurement):
+                        del started[name]
 
-    async def _ask(self, at: Contender, compared: Sequence[Compared]) -> None:
-        for measurement in compared:
-            if measurement.slow_too or not at.slow:
-                self._note(await measurement.measure(self.stage, at))
+    async def _ask(self, name: str, at: Contender, measurement: Compared) -> bool:
+        """Did it answer well?"""
+        ground = self.stage.ground
+        emitted = stack.emitted_tokens(ground)
+        values = await self._tried(name, measurement.measure(self.stage, at))
+        if name != FAREBOX:
+            ground.for_others.append(stack.emitted_tokens(ground) - emitted)
+        self._note(values or {})
+        return values is not None
+
+    async def _tried(self, name: str, asked: Awaitable[Answer]) -> Answer | None:
+        """None: it is not one of ours and failed, which is noted."""
+        try:
+            return await asked
+        except FAILURES as error:
+            if name not in OTHERS:
+                raise
+            self.stage.note(f"{name}: not in every figure, it failed: {error!r}")
+            return None
 
     def _note(self, values: Values) -> None:
         for figure, rows in values.items():

@@ -42,8 +42,9 @@ UPSTREAM_CONNECTIONS = 16_384
 class Ground:
     """What everything stands on: a folder, the cores, Postgres, Redis, and the upstream.
 
-    `audited`: of each run of Farebox whose books held, how many tokens were emitted and billed. `stores`: the pids of
-    Postgres and Valkey, and the cores that they are on.
+    `audited`: of each run of Farebox whose books held, how many tokens were emitted and billed. `for_others`: how many
+    tokens the upstream emitted for each of the others that was asked. `stores`: the pids of Postgres and Valkey, and
+    the cores that they are on.
     """
 
     folder: Path
@@ -52,6 +53,7 @@ class Ground:
     redis: str
     upstream: str
     audited: list[int] = field(default_factory=list)
+    for_others: list[int] = field(default_factory=list)
     stores: dict[int, Cores] = field(default_factory=dict)
 
 
@@ -218,14 +220,19 @@ async def proxy(on: Ground, running: Farebox, *options: str) -> AsyncIterator[Co
 @asynccontextmanager
 async def audited_proxy(on: Ground, running: Farebox, *options: str) -> AsyncIterator[Contender]:
     """The proxy; when it has ended, the audit must hold and each token that was emitted must have been billed."""
-    emitted, billed = books(on.upstream)["tokens"], await billed_tokens(on.database)
+    emitted, billed = emitted_tokens(on), await billed_tokens(on.database)
     async with proxy(on, running, *options) as at:
         yield at
     await running.office.settled()
-    emitted, billed = books(on.upstream)["tokens"] - emitted, await billed_tokens(on.database) - billed
+    emitted, billed = emitted_tokens(on) - emitted, await billed_tokens(on.database) - billed
     if emitted != billed:
         raise RuntimeError(f"{emitted} tokens were emitted and {billed} billed")
     on.audited.append(emitted)
+
+
+def emitted_tokens(on: Ground) -> int:
+    """By the upstream, for Farebox and whoever has not asked through another contender."""
+    return books(on.upstream)["tokens"] - sum(on.for_others)
 
 
 async def billed_tokens(database: str) -> int:

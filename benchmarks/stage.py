@@ -53,7 +53,7 @@ class Stage:
     wrk: str | None
     # How many files each process may have open.
     descriptors: int
-    # Half of the short streams that Farebox answers in a second; 0.0: not known yet.
+    # Half of the short streams that Farebox answers in a second; 0.0: not known yet in this repeat.
     half_rate: float = 0.0
     notes: list[str] = field(default_factory=list)
 

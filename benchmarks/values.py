@@ -2,8 +2,9 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import sub
 
 BEGIN = "<!-- benchmark:begin -->"
 END = "<!-- benchmark:end -->"
@@ -24,23 +25,32 @@ class Summary:
     median: float
     lowest: float
     highest: float
+    values: tuple[float, ...]
 
 
 def summary(values: Sequence[float]) -> Summary:
-    return Summary(statistics.median(values), min(values), max(values))
+    return Summary(statistics.median(values), min(values), max(values), tuple(values))
 
 
 def ratio(value: float, base: float) -> float | None:
     return value / base if base else None
 
 
+def by_repeat(held: Callable[..., float | None], *rows: Sequence[float]) -> float | None:
+    """The median of what each repeat makes of its values. A repeat takes a minute or two, and a machine that others
+    use is another one an hour later: what both rows lost to them is lost in between. None: one repeat makes nothing."""
+    found = [held(*values) for values in zip(*rows, strict=False)]
+    told = [value for value in found if value is not None]
+    return statistics.median(told) if told and len(told) == len(found) else None
+
+
 def table(title: str, rows: Mapping[str, Summary], base: str, adds: bool = False) -> str:
-    """Markdown; the last column is each median divided by that of `base`, or what it `adds` to it, if that is there."""
+    """Markdown; the last column is each row ÷ `base`, or what it `adds` to it, by repeats, if that is there."""
     sign, is_held = "−" if adds else "÷", base in rows  # noqa: RUF001 -- a minus sign
     lines = [_line(["", "median", "lowest", "highest"] + [f"{sign} {base}"] * is_held)]
     lines.append(_line(["---"] + ["---:"] * (3 + is_held)))
     for name, row in rows.items():
-        last = [against(row.median, rows[base].median, adds)] if is_held else []
+        last = [against(row, rows[base], adds)] if is_held else []
         lines.append(_line([name, *map(digits, (row.median, row.lowest, row.highest)), *last]))
     return "\n".join([f"### {title}", "", *lines]) + "\n"
 
@@ -49,11 +59,11 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def against(value: float, base: float, adds: bool) -> str:
-    if adds:
-        return digits(value - base)
-    divided = ratio(value, base)
-    return "" if divided is None else f"{divided:.2f}"
+def against(row: Summary, base: Summary, adds: bool) -> str:
+    found = by_repeat(sub if adds else ratio, row.values, base.values)
+    if found is None:
+        return ""
+    return digits(found) if adds else f"{found:.2f}"
 
 
 def digits(value: float) -> str:

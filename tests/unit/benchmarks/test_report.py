@@ -78,7 +78,7 @@ def test_it_is_told_how_often_the_books_held() -> None:
 
 
 def test_json_has_every_value_and_what_must_be_reached_of_what_was_measured() -> None:
-    speed, wait = json.loads(json.dumps(report.plain(report.summaries(MEASURED), MEASURED)))
+    speed, wait = json.loads(json.dumps(report.plain(report.summaries(MEASURED))))
     assert speed["rows"][FAREBOX] == {"median": 2.0, "lowest": 1.0, "highest": 3.0, "values": [3.0, 1.0]}
     assert speed["ours"] == [FAREBOX]
     assert speed["limits"] == [
@@ -95,7 +95,7 @@ def test_json_has_every_value_and_what_must_be_reached_of_what_was_measured() ->
 
 def test_the_load_itself_is_drawn_only_where_others_are_held_against_it() -> None:
     rows = {SPEED: {**MEASURED[SPEED], DIRECT: [90.0]}, WAIT: MEASURED[WAIT]}
-    speed, wait = report.plain(report.summaries(rows), rows)
+    speed, wait = report.plain(report.summaries(rows))
     assert speed["drawn"] == [FAREBOX, BARE]
     assert wait["drawn"] == [FAREBOX, DIRECT]
 

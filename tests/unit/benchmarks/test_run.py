@@ -1,5 +1,7 @@
 """Who is asked, how often, and what becomes of one that fails."""
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,9 @@ from typing import Any
 import pytest
 
 from benchmarks import run as runs
+from benchmarks import stack
 from benchmarks.affinity import plan
+from benchmarks.contenders import Started
 from benchmarks.figure import DIRECT, Alone, Compared, Figure, Measurement, Values
 from benchmarks.run import Run
 from benchmarks.stack import Contender, Ground
@@ -24,6 +28,11 @@ async def apart(_: Stage) -> Values:
     return {APART: {"one writer": 2.0}}
 
 
+def stack_of(at: Contender) -> Callable[..., Started]:
+    """How it is started, were it a program."""
+    return lambda *_: nullcontext(at)
+
+
 async def breaks(_: Stage, at: Contender) -> Values:
     raise RuntimeError("answered wrongly")
 
@@ -35,7 +44,15 @@ MEASUREMENTS: list[Measurement] = [
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Stage:
+def emitted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Tokens by the upstream's count, told so each time it is asked."""
+    counts = [0]
+    monkeypatch.setattr(stack, "books", lambda _: {"tokens": counts[-1]})
+    return counts
+
+
+@pytest.fixture
+def stage(tmp_path: Path, emitted: list[int]) -> Stage:
     ground = Ground(tmp_path, plan([0]), "postgres://", "redis://", "http://127.0.0.1:1")
     return Stage(ground, replace(QUICK, repeats=3), wrk=None, descriptors=20_000)
 
@@ -46,6 +63,29 @@ async def test_each_is_asked_once_a_repeat_and_told_in_the_order_of_the_measurem
         (APART, {"one writer": [2.0] * 3}),
         (ASKED, {DIRECT: [1.0] * 3}),
     ]
+
+
+async def test_what_was_emitted_for_others_is_not_expected_to_be_billed(stage: Stage, emitted: list[int]) -> None:
+    async def emits(_: Stage, at: Contender) -> Values:
+        emitted.append(emitted[-1] + 7)
+        return {ASKED: {at.name: 1.0}}
+
+    await Run(stage, ["direct"], {}).whole([Compared("asked", (ASKED,), emits)])
+    assert stage.ground.for_others == [7] * 3
+    assert stack.emitted_tokens(stage.ground) == 0
+
+
+async def test_one_that_breaks_is_asked_no_more_in_this_repeat(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = [breaks, asked, asked, asked, asked]
+
+    async def some_turns(on: Stage, at: Contender) -> Values:
+        return await turns.pop(0)(on, at)
+
+    monkeypatch.setattr(runs, "OTHERS", {"nginx": stack_of(Contender("nginx", "http://127.0.0.1:1", [], None))})
+    first, second = Compared("first", (ASKED,), some_turns), Compared("second", (APART,), some_turns)
+    found = await Run(stage, ["nginx"], {"nginx": "a program"}).whole([first, second])
+    assert found[ASKED] == {"nginx": [1.0] * 4} and not turns, "all but one of two figures, three times"
+    assert stage.notes == ["nginx: not in every figure, it failed: RuntimeError('answered wrongly')"]
 
 
 async def test_one_without_a_program_is_left_out(stage: Stage) -> None:
@@ -72,14 +112,7 @@ async def test_a_slow_one_is_asked_less_and_less_often(stage: Stage, monkeypatch
 
     slow = replace(Contender("LiteLLM", "http://127.0.0.1:1", ["key"], None), slow=True)
 
-    class Started:
-        async def __aenter__(self) -> Contender:
-            return slow
-
-        async def __aexit__(self, *_: object) -> None:
-            return None
-
-    monkeypatch.setattr(runs, "OTHERS", {"litellm": lambda *_: Started()})
+    monkeypatch.setattr(runs, "OTHERS", {"litellm": stack_of(slow)})
     measurements = [Compared("fast", (APART,), never, slow_too=False), Compared("asked", (ASKED,), asked)]
     found = await Run(stage, ["litellm"], {"litellm": "a program"}).whole(measurements)
     assert found[ASKED] == {"LiteLLM": [1.0] * runs.SLOW_REPEATS}
