@@ -37,7 +37,7 @@ async def new_keys(stage: Stage, running: Farebox, count: int) -> list[str]:
 
 
 def bcrypt_cpu_s(at: Contender) -> float:
-    """Of the threads that have stepped back behind the loop: those of bcrypt, and no others (proxy/key_checks.py)."""
+    """Of the threads that have stepped back behind the loop: those of bcrypt, and no others (proxy/keys/checks.py)."""
     assert at.pid is not None
     usual, threads = os.getpriority(os.PRIO_PROCESS, at.pid), psutil.Process(at.pid).threads()
     behind = [each for each in threads if os.getpriority(os.PRIO_PROCESS, each.id) > usual]

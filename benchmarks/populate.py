@@ -16,7 +16,7 @@ from benchmarks.population import (
     key_rows,
     wallet_rows,
 )
-from proxy.key_cache import Identity, KeyCache
+from proxy.keys.cache import Identity, KeyCache
 from tests.support.program import PEPPER
 
 _WALLETS_AT_ONCE = 50_000 // KEYS_PER_WALLET

@@ -9,31 +9,26 @@
     leaving       a client that left: is the rest of its answer worth reading?
     questions     which upstreams refuse to be asked for usage
     error_shapes  a failure in the words of OpenAI, Anthropic or Ollama
-    door          a known key passes, who keeps guessing waits
-    keys          presented key -> who it is: this process -> Redis (key_cache) -> Postgres -> bcrypt (key_checks)
-    guesses       how much bcrypt the wrong keys of one prefix may take
     prices        the price sheet in force, read again when Postgres announces a change
     routing       model -> the upstreams that serve it, and what is added to its requests (additions)
     opening       the upstreams as configured -> pools, ways to connect, health_checks
     settlement    an ended request -> the usage entry it is recorded as
     failures      every way to refuse or fail -> status, code, body; refusals words what other parts report
     callers       who calls, for what takes nothing: models, usage_lookup (what one request came to)
-    pace, meters, request_log   how far a request came and when; what is counted of it; its line in the log
-    tracing, span_attributes    OpenTelemetry, where it is on: a span a request, and what it says
-    gauges, metrics_page, metrics_api   what is so just now; /metrics; both wired
     models, health  what can be used; lives? can serve?
 
+    keys/         whose key is presented
     http/         the leg to the client
     upstream/     the leg to the LLM server
-    gateway_api, account_api   the routes of programs and of people, wired
+    telemetry/    what is told of requests: metrics, log lines, traces
+    gateway_api, account_api, metrics_api   the routes of programs, of people and of Prometheus, wired
     surface       what is served with one configuration, exchanged for another while requests run
-    app, workers  the composition root; several processes on one port
-    starting      ports, signals, the error of a start: for those who only start others
-    stopping      how long a stop takes at most, step by step
+    app           the composition root
     listeners     one port for all, or another for administrators
+    process/      how a process starts and stops: signals, ports, workers
+    background    what the ledger process does beside posting (notices)
     reconcile/    `farebox reconcile`: what was billed against a server's own counters, or Stripe's payments
     smoke/        `farebox smoke`: the whole flow against a running deployment
-    background, notices   what the ledger process does beside posting
     local/, cli/  `farebox up`; the command line
 
 A request goes http -> gateway -> upstream, its answer upstream -> relay -> http.

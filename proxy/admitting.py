@@ -17,16 +17,16 @@ from metering.pricing import Price
 from metering.verdict import Outcome
 from proxy import asking, refusals
 from proxy.asking import Asked
-from proxy.door import Door
 from proxy.failures import Failure
 from proxy.http import headers
 from proxy.http.body import body_at_hand, presented_key, read_body
 from proxy.http.client_address import client_address
-from proxy.keys import Identity
-from proxy.pace import Pace
+from proxy.keys.door import Door
+from proxy.keys.verifier import Identity
 from proxy.prices import PriceBook
 from proxy.routing import Fleet, Route, Routes
 from proxy.settlement import Admitted
+from proxy.telemetry.pace import Pace
 from proxy.upstream.attempts import Attempts
 from runtime.clock import monotonic_ms, monotonic_ns
 from runtime.http.request import Request

@@ -11,13 +11,13 @@ from accounts.prices import read_sheet
 from proxy.backends import in_short, open_backends
 from proxy.drain import Drain
 from proxy.gateway_api import RouteTable, open_gateway
-from proxy.gauges import GatewayLook
 from proxy.health import Health
-from proxy.meters import PROXY
 from proxy.metrics_api import open_metrics
 from proxy.prices import PriceBook, price_listener
-from proxy.starting import StartError
+from proxy.process.starting import StartError
 from proxy.surface import Base, Surface
+from proxy.telemetry.gauges import GatewayLook
+from proxy.telemetry.meters import PROXY
 from runtime.garbage import collect_rarely
 from runtime.heap import keep_freed
 from runtime.postgres import Pool

@@ -14,7 +14,7 @@ from ledger.postgres import Store
 from ledger.redis_store import RedisStore
 from ledger.shards import OtherShards, claim_shards
 from proxy import redis_client
-from proxy.starting import StartError
+from proxy.process.starting import StartError
 from runtime.postgres import UNAVAILABLE, Pool, close_pool, create_pool
 from runtime.settings import AccountsConfig, Database, RedisServer
 

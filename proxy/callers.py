@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from metering.admission import Limits, LimitsUnavailable
 from metering.policy import Policy, Refused
 from proxy import refusals
-from proxy.door import Door
 from proxy.failures import invalid_api_key
 from proxy.http.client_address import client_address
-from proxy.keys import Identity
+from proxy.keys.door import Door
+from proxy.keys.verifier import Identity
 from runtime.clock import wall_ms
 from runtime.http.request import Request
 

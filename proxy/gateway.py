@@ -18,7 +18,7 @@ from metering.admission import Decision
 from metering.endpoints import Endpoint
 from metering.injection import Outgoing
 from metering.kinds import OnClientLeft
-from proxy import meters, refusals, request_log
+from proxy import refusals
 from proxy.admitting import Desk
 from proxy.drain import Drain, Generation
 from proxy.error_shapes import ErrorShape, body_of, last_event, shape_of
@@ -35,7 +35,8 @@ from proxy.routing import Route
 from proxy.sending import sent_for
 from proxy.settlement import CLIENT_LEFT, FUNDS_ENDED, Admitted, Ending, ended_how
 from proxy.tapping import tap_of
-from proxy.tracing import with_context
+from proxy.telemetry import meters, request_log
+from proxy.telemetry.tracing import with_context
 from proxy.upstream.errors import UpstreamError
 from runtime.clock import monotonic_ns, wall_ms
 from runtime.http.request import Reply, Request
@@ -141,7 +142,7 @@ class Call:
             elif self._was_our_question_refused():
                 self._gateway.questions.refused(admitted.route, admitted.asked.ask.model)
                 await self._send(admitted)
-            elif not (attempts.answered(self._relay.status) and await self._send_elsewhere(admitted)):
+            elif not (attempts.answered(self._relay.status, self._relay.headers) and await self._send_elsewhere(admitted)):
                 return await self._finish()
 
     async def _send_elsewhere(self, admitted: Admitted) -> bool:

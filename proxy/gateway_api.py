@@ -17,20 +17,20 @@ from proxy.admitting import Desk
 from proxy.backends import Backends, in_short
 from proxy.callers import Callers
 from proxy.counting import Counting
-from proxy.door import Door
 from proxy.drain import Drain, Generation
 from proxy.gateway import Gateway
-from proxy.keys import KeyVerifier
+from proxy.keys.door import Door
+from proxy.keys.verifier import KeyVerifier
 from proxy.leaving import Drains
 from proxy.models import ModelList
 from proxy.opening import RoutesInUse
 from proxy.prices import PriceBook
+from proxy.process.starting import StartError
+from proxy.process.stopping import COUNT_S, SETTLE_S
 from proxy.questions import Questions
 from proxy.recording import Recorder
 from proxy.routing import Routes
-from proxy.starting import StartError
-from proxy.stopping import COUNT_S, SETTLE_S
-from proxy.tracing import open_tracing
+from proxy.telemetry.tracing import open_tracing
 from proxy.usage_lookup import UsageLookup
 from runtime.http.request import Reply
 from runtime.settings import Config, SpoolFolder

@@ -9,12 +9,12 @@ from contextlib import AsyncExitStack
 
 import structlog
 
-from proxy import meters
 from proxy.drain import Drain, InFlight
-from proxy.gauges import Look
 from proxy.http.routes import Table
 from proxy.http.server import HttpServer
-from proxy.starting import StartError
+from proxy.process.starting import StartError
+from proxy.telemetry import meters
+from proxy.telemetry.gauges import Look
 from runtime.settings import Listen
 
 log = structlog.get_logger("farebox.listeners")

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import structlog
 
-from proxy import meters
 from proxy.backends import Backends
 from proxy.drain import Drain
 from proxy.health import live
 from proxy.http.routes import Table
 from proxy.listeners import listen
-from proxy.metrics_page import MetricsPage
+from proxy.telemetry import meters
+from proxy.telemetry.metrics_page import MetricsPage
 from runtime.metrics.book import Book
 from runtime.metrics.common import COMMON, process_look, watch_loop
 from runtime.metrics.series import Metric

@@ -14,7 +14,7 @@ from accounts.notices.watch import BalanceWatch
 from accounts.notices.webhook import WebhookSender, open_session
 from accounts.notices.worker import INTERVAL_S, Send, Worker
 from proxy.backends import Backends
-from proxy.starting import StartError
+from proxy.process.starting import StartError
 from runtime.periodic import Job, every
 from runtime.postgres import FAILED, Pool
 from runtime.settings import Notices, Smtp, WebhookEndpoint

@@ -11,8 +11,8 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from proxy.health_checks import HealthChecks
+from proxy.process.starting import StartError
 from proxy.routing import Route, Routes
-from proxy.starting import StartError
 from proxy.upstream.dialing import Dialer
 from proxy.upstream.pool import PoolLimits, UpstreamPool
 from proxy.upstream.proxies import proxy_for

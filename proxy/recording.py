@@ -19,15 +19,15 @@ from metering.outcome import Report, report, resolve
 from metering.settlements import Settlement
 from metering.tap import Tap
 from metering.usage import Usage
-from proxy import meters, request_log, span_attributes
 from proxy.counting import Counting
 from proxy.failures import Failure
 from proxy.http import headers
 from proxy.http.client_address import client_address
-from proxy.pace import Pace
 from proxy.remote_counting import counter_of
 from proxy.settlement import Admitted, Ending, charged_entry, free_entry
-from proxy.tracing import Tracing, end_span
+from proxy.telemetry import meters, request_log, span_attributes
+from proxy.telemetry.pace import Pace
+from proxy.telemetry.tracing import Tracing, end_span
 from runtime.addresses import Network
 from runtime.coalesce import Overloaded
 from runtime.http.request import Request

@@ -14,7 +14,7 @@ from metering.reading import Reading, normalise
 from metering.tap import StreamTap, Tap
 from metering.usage import Usage
 from proxy.asking import Asked
-from proxy.keys import Identity
+from proxy.keys.verifier import Identity
 from proxy.routing import Fleet, Route
 from proxy.upstream.attempts import Attempts
 

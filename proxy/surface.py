@@ -15,11 +15,11 @@ from proxy.gateway_api import GatewayParts, RouteTable, gateway_table
 from proxy.http.routes import Table
 from proxy.listeners import Listeners, listen
 from proxy.metrics_api import with_metrics
-from proxy.metrics_page import MetricsPage
 from proxy.prices import PriceBook
+from proxy.process.starting import StartError
+from proxy.process.stopping import COUNT_S
 from proxy.routing import Routes
-from proxy.starting import StartError
-from proxy.stopping import COUNT_S
+from proxy.telemetry.metrics_page import MetricsPage
 from runtime.config import ConfigError
 from runtime.logs import set_level
 from runtime.settings import Config

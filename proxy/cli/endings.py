@@ -7,8 +7,8 @@ from redis.exceptions import RedisError
 from accounts.errors import AccountsError
 from ledger.errors import LedgerError
 from ledger.migrate import MigrationError
+from proxy.process.starting import StartError
 from proxy.reconcile.errors import ReconcileError
-from proxy.starting import StartError
 from runtime.config import ConfigError
 from runtime.embedded.errors import EmbeddedServerError
 from runtime.postgres import FAILED as POSTGRES_FAILED

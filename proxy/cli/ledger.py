@@ -12,7 +12,7 @@ from ledger.process import run_ledger
 from proxy.backends import Backends, open_backends
 from proxy.background import background_jobs
 from proxy.cli.options import run, server_config_option
-from proxy.starting import hear_log_level, hold_signals, reload_event, stop_event
+from proxy.process.starting import hear_log_level, hold_signals, reload_event, stop_event
 from runtime import logs
 from runtime.config import Loaded, load_with_files
 from runtime.garbage import collect_rarely

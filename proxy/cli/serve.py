@@ -7,8 +7,8 @@ import click
 import structlog
 
 from proxy.cli.options import json_option, print_result, run, server_config_option
-from proxy.starting import hear_log_level, hold_signals, reload_event, stop_event
-from proxy.workers import supervise
+from proxy.process.starting import hear_log_level, hold_signals, reload_event, stop_event
+from proxy.process.workers import supervise
 from runtime import logs
 from runtime.config import Loaded, load, load_with_files
 from runtime.garbage import uncollected

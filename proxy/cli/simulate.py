@@ -2,7 +2,7 @@
 
 import click
 
-from proxy.starting import StartError
+from proxy.process.starting import StartError
 from runtime import logs
 from runtime.simulator.kinds import Kind
 from runtime.simulator.server import run as run_simulator

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import orjson
 
-from proxy.starting import StartError
+from proxy.process.starting import StartError
 
 _SECRETS = "secrets.json"
 _OWN_FILES = (_SECRETS, "config.yaml", "demo.json")

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from proxy.starting import StartError
-from proxy.stopping import longest_supervised_stop_s
+from proxy.process.starting import StartError
+from proxy.process.stopping import longest_supervised_stop_s
 from runtime.clock import monotonic_ms
 from runtime.embedded import logfile
 from runtime.embedded.launch import EmbeddedServer

@@ -5,7 +5,7 @@ import asyncio
 import aiohttp
 
 from proxy.local.parts import OwnProcess
-from proxy.starting import StartError
+from proxy.process.starting import StartError
 
 _READY_TIMEOUT_S = 30.0
 _ASK_AGAIN_S = 0.05

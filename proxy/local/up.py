@@ -18,7 +18,7 @@ from proxy.local.folder import DataFolder, Secrets
 from proxy.local.parts import OwnProcess, Say, keep_all
 from proxy.local.reach import models_of, until_ready
 from proxy.local.servers import Servers
-from proxy.starting import free_port, must_be_free, stop_event
+from proxy.process.starting import free_port, must_be_free, stop_event
 from runtime.config import load
 
 # Slow enough to see the stream run.

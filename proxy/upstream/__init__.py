@@ -9,6 +9,7 @@
     parser      httptools, and the framing rules it leaves to its caller; pure
     request     a configured address -> origin; a request -> the bytes of its head; pure
     standing    what is held against a server: its failures, its health checks; pure
+    rest        how long a server that wants no more (429) is to be left alone; pure
     balance     which of a model's servers takes the next request; pure
     attempts    the servers tried for one request, and whether another one may be; pure
     errors      what can go wrong, and whether the request may have been sent

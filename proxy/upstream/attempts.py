@@ -9,6 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 from proxy.upstream.balance import Balance, ClockMs, Server
 from proxy.upstream.errors import UpstreamBusy, UpstreamError
+from proxy.upstream.rest import RawHeaders, rest_ms
 from proxy.upstream.standing import Fault
 
 # A request that three servers fail is more likely to be what they fail at: it would go through all of them otherwise.
@@ -73,12 +74,14 @@ class Attempts(Generic[CandidateT]):
         self.current.standing.failed(Fault.UNANSWERED, self._clock_ms())
         return self._may_move(has_sent=error.request_sent)
 
-    def answered(self, status: int) -> bool:
+    def answered(self, status: int, headers: RawHeaders = ()) -> bool:
         """The current one answered with `status`; is that better asked of another one?"""
         if 200 <= status < 300:
             if not self.current.standing.is_clear:
                 self.current.standing.succeeded()
             return False
+        if status == _TOO_MANY_REQUESTS:
+            self.current.standing.rest(self._clock_ms() + rest_ms(headers))
         is_refusing_us = status in _OF_OUR_CREDENTIAL
         if is_refusing_us or not 400 <= status < 500:
             self.current.standing.failed(Fault.ANSWERED, self._clock_ms())

@@ -1,8 +1,9 @@
 """What is held against an LLM server: may a request be sent to it? Pure: no sockets; the time is handed in.
 
-There are two witnesses. Requests that fail one after another open a breaker (`runtime.breaker`): the server is left
+There are three witnesses. Requests that fail one after another open a breaker (`runtime.breaker`): the server is left
 alone, then tried with one request at a time, and is in good standing again with the first good answer. A health check,
-where there is one, says by itself whether the server is up.
+where there is one, says by itself whether the server is up. And a server that says how long it wants to be left alone
+(429) is asked last until then.
 """
 
 from collections.abc import Callable
@@ -24,7 +25,7 @@ class Fitness(IntEnum):
 
     GOOD = 0
     ON_TRIAL = 1  # left alone for long enough: one request may try
-    POOR = 2  # it answers, and only with errors: better than nobody
+    POOR = 2  # it answers, and only with errors or that it wants no more: better than nobody
     OUT = 3
 
 
@@ -53,7 +54,16 @@ class Standing:
     `tell` hears of what changed, for the log.
     """
 
-    __slots__ = ("_answers", "_breaker", "_checks_against", "_is_down", "_tell", "_tolerance", "is_clear")
+    __slots__ = (
+        "_answers",
+        "_breaker",
+        "_checks_against",
+        "_is_down",
+        "_rests_until_ms",
+        "_tell",
+        "_tolerance",
+        "is_clear",
+    )
 
     def __init__(self, tolerance: Tolerance | None = None, tell: Callable[[Change], None] | None = None) -> None:
         self._tolerance = tolerance = tolerance or Tolerance()
@@ -62,6 +72,7 @@ class Standing:
         self._answers = False
         self._is_down = False
         self._checks_against = 0  # results in a row that contradict what is believed
+        self._rests_until_ms = 0  # 0: it does not
         self.is_clear = True
 
     @property
@@ -75,10 +86,11 @@ class Standing:
         return self._is_down
 
     def fitness(self, now_ms: int) -> Fitness:
+        rests = self._rests(now_ms)
         if self._is_down:
             return Fitness.OUT
         if not self.is_open:
-            return Fitness.GOOD
+            return Fitness.POOR if rests else Fitness.GOOD
         if self._breaker.retry_after_ms(now_ms) == 0:
             return Fitness.ON_TRIAL
         return Fitness.POOR if self._answers else Fitness.OUT
@@ -108,6 +120,11 @@ class Standing:
         if self.is_open and not was_open:
             self._tell(Change.BREAKER_OPENED)
 
+    def rest(self, until_ms: int) -> None:
+        """It asked for it. Answers to what it had taken before change nothing about that."""
+        self._rests_until_ms = max(self._rests_until_ms, until_ms)
+        self._settle()
+
     def checked(self, is_well: bool) -> None:
         """A health check has come back."""
         if is_well is not self._is_down:
@@ -120,8 +137,14 @@ class Standing:
             self._settle()
             self._tell(Change.DOWN if self._is_down else Change.UP)
 
+    def _rests(self, now_ms: int) -> bool:
+        if self._rests_until_ms and now_ms >= self._rests_until_ms:
+            self._rests_until_ms = 0
+            self._settle()
+        return self._rests_until_ms > 0
+
     def _settle(self) -> None:
-        self.is_clear = not self._is_down and not self._breaker.has_failures
+        self.is_clear = not (self._is_down or self._breaker.has_failures or self._rests_until_ms)
 
 
 def _nobody(_: Change) -> None:

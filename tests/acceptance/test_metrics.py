@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from proxy.starting import free_port
+from proxy.process.starting import free_port
 from runtime.exposition import parse
 from tests.support.calling import CHAT, Caller, chat
 from tests.support.office import Office

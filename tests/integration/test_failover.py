@@ -179,6 +179,20 @@ async def test_a_refusal_that_all_agree_on_is_passed_on() -> None:
         assert (whole.status, whole.body) == (429, b'{"error":"slow down"}')
 
 
+async def test_who_wants_no_more_is_left_alone_until_it_says() -> None:
+    async with several() as rig:
+        for _ in range(3):
+            rig.ask_for()
+            if not rig.tried[0]:
+                sink = await rig.asked(1)
+                sink.on_headers(429, [*JSON, (b"retry-after", b"30")])
+                sink.on_end()
+            answer(await rig.asked(2))
+            assert (await rig.whole()).status == 200
+            rig.pools[1].sent.clear()
+        assert rig.tried[0] == 1
+
+
 async def test_so_many_are_tried_and_no_more() -> None:
     async with several(count=5) as rig:
         for pool in rig.pools:

@@ -9,7 +9,7 @@ import pytest
 from accounts.key_format import KeyFormat
 from accounts.keys import NewKey
 from proxy.failures import Failure
-from proxy.keys import KeyVerifier
+from proxy.keys.verifier import KeyVerifier
 from tests.support.accounts import Office, accounts_office
 
 PEPPER = b"pepper" * 8

@@ -13,7 +13,7 @@ from proxy import listeners
 from proxy.drain import Drain
 from proxy.http.answers import json_response
 from proxy.listeners import listen
-from proxy.starting import StartError
+from proxy.process.starting import StartError
 from runtime.http.request import Reply, Request
 from runtime.settings import AdminListen, Listen
 from tests.support.asking import begin

@@ -11,7 +11,7 @@ from aiohttp import web
 from proxy.local import reach
 from proxy.local.parts import OwnProcess
 from proxy.local.reach import models_of, until_ready
-from proxy.starting import StartError, free_port
+from proxy.process.starting import StartError, free_port
 
 HOST = "127.0.0.1"
 

@@ -15,7 +15,7 @@ from accounts.notices.mail import Templates
 from accounts.notices.signing import Event
 from accounts.notices.smtp import MailSender
 from accounts.notices.worker import Undelivered
-from proxy.starting import free_port
+from proxy.process.starting import free_port
 from runtime.settings import Smtp
 from tests.support.mail_server import Mailbox, mail_server
 

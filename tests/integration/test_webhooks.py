@@ -17,7 +17,7 @@ from accounts.notices.deliveries import Deliveries
 from accounts.notices.signing import Event, body_of
 from accounts.notices.webhook import WebhookSender, open_session
 from accounts.notices.worker import Undelivered, Worker
-from proxy.starting import free_port
+from proxy.process.starting import free_port
 from runtime.clock import wall_ms
 from runtime.postgres import create_pool
 from runtime.settings import WebhookEndpoint

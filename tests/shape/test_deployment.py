@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from proxy.stopping import LONGEST_LEDGER_STOP_S, longest_supervised_stop_s
+from proxy.process.stopping import LONGEST_LEDGER_STOP_S, longest_supervised_stop_s
 from runtime.config import load
 from runtime.settings import Listen
 from tests.shape.tree import ROOT
@@ -79,7 +79,7 @@ def test_systemd_understands_the_unit_and_finds_it_well_shut_in(path: Path, tmp_
 
 
 def test_threads_may_step_back() -> None:
-    """`proxy/key_checks.py` asks for it; the filter's group @resources has it."""
+    """`proxy/keys/checks.py` asks for it; the filter's group @resources has it."""
     for path in UNITS:
         filters = re.findall(r"^SystemCallFilter=(.*)$", path.read_text(), re.MULTILINE)
         assert filters[:2] == ["@system-service", "~@privileged @resources"]

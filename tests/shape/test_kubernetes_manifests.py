@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from proxy.stopping import LONGEST_LEDGER_STOP_S, longest_supervised_stop_s
+from proxy.process.stopping import LONGEST_LEDGER_STOP_S, longest_supervised_stop_s
 from runtime.config import load
 from runtime.settings import Config
 from tests.shape.tree import ROOT

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from ledger.meters import LEDGER
-from proxy.meters import PROXY
-from proxy.metrics_page import ASKED
+from proxy.telemetry.meters import PROXY
+from proxy.telemetry.metrics_page import ASKED
 from runtime.logs import ALLOWED_FIELDS
 from runtime.metrics.common import COMMON, LOG_LINES
 from runtime.metrics.series import Histogram, Metric

@@ -52,9 +52,9 @@ def test_the_modules_that_are_named_exist() -> None:
     "shown_by",
     [
         "by nothing",
-        "`unit/proxy/test_keys.py::test_that_was_never_written`",
+        "`unit/proxy/keys/test_verifier.py::test_that_was_never_written`",
         "`unit/proxy/test_nothing.py::test_closing_ends_look_ups_under_way`",
-        "`unit/proxy/test_keys.py::verify`",
+        "`unit/proxy/keys/test_verifier.py::verify`",
     ],
 )
 def test_a_fault_is_found(shown_by: str) -> None:

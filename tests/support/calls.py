@@ -11,8 +11,8 @@ from metering.estimate.bound import Bound
 from metering.holds import HoldPlan
 from metering.pricing import Price
 from proxy import asking
-from proxy.door import Door
-from proxy.keys import Identity
+from proxy.keys.door import Door
+from proxy.keys.verifier import Identity
 from proxy.routing import Fleet, Route
 from proxy.settlement import Admitted
 from proxy.upstream.attempts import Attempts

@@ -23,11 +23,11 @@ from proxy.counting import Counting
 from proxy.drain import Drain
 from proxy.failures import invalid_api_key
 from proxy.gateway import Gateway
-from proxy.keys import Identity
+from proxy.keys.verifier import Identity
 from proxy.prices import PriceBook
 from proxy.recording import SETTLE_WAIT_S, Recorder
 from proxy.routing import Route, Routes
-from proxy.tracing import Tracing
+from proxy.telemetry.tracing import Tracing
 from proxy.upstream.balance import Room
 from proxy.upstream.connection import ResponseHandle, ResponseSink
 from proxy.upstream.errors import UpstreamClosed, UpstreamError

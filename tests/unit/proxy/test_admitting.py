@@ -13,9 +13,9 @@ from metering.verdict import Outcome
 from proxy import admitting
 from proxy.admitting import Desk, Wanted
 from proxy.failures import Failure
-from proxy.pace import Pace
 from proxy.prices import PriceBook
 from proxy.routing import Route, Routes
+from proxy.telemetry.pace import Pace
 from runtime.settings import Listen
 from tests.support.calls import IDENTITY, REQUEST_ID, chat_body, door_of, price, route
 from tests.support.requests import made_request

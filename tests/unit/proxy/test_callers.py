@@ -8,9 +8,9 @@ import pytest
 from metering.admission import KeyStanding, Limits, LimitsUnavailable
 from metering.policy import ANYTHING, Policy
 from proxy.callers import Callers
-from proxy.door import Door
 from proxy.failures import Failure
-from proxy.keys import Identity
+from proxy.keys.door import Door
+from proxy.keys.verifier import Identity
 from runtime.addresses import Network, read_network
 from runtime.http.request import Request
 from runtime.strikes import Strikes

@@ -11,7 +11,7 @@ from metering.pricing import PriceSheet
 from proxy.callers import Callers
 from proxy.failures import Failure, invalid_api_key
 from proxy.http.routes import Table
-from proxy.keys import Identity
+from proxy.keys.verifier import Identity
 from proxy.models import ModelList
 from proxy.prices import PriceBook
 from proxy.routing import Routes

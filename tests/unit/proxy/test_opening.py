@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from proxy.opening import RoutesInUse
+from proxy.process.starting import StartError
 from proxy.routing import Route
-from proxy.starting import StartError
 from proxy.upstream.errors import UpstreamConnectError
 from proxy.upstream.pool import UpstreamRequest
 from runtime.settings import Config

@@ -11,9 +11,9 @@ from metering.answer_tap import AnswerTap
 from metering.settlements import Settlement
 from metering.tap import StreamTap
 from proxy.counting import Counting
-from proxy.pace import Pace
 from proxy.recording import Recorder
 from proxy.settlement import Ending
+from proxy.telemetry.pace import Pace
 from runtime.coalesce import Overloaded
 from runtime.waits import Waits
 from tests.support.calls import admitted

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from accounts.request_usage import RequestUsage
 from accounts.usage import UsageRow
 from proxy.callers import Callers
-from proxy.keys import Identity
+from proxy.keys.verifier import Identity
 from proxy.usage_lookup import UsageLookup, as_uuid, is_client_id, not_found
 from runtime.http.request import Request
 from runtime.ids import new_request_id

@@ -14,7 +14,7 @@ from accounts.errors import KeyNotFound
 from ledger.errors import InvalidAmount
 from ledger.migrate import MigrationError
 from proxy import cli
-from proxy.starting import StartError
+from proxy.process.starting import StartError
 from runtime.config import ConfigError
 from runtime.embedded.errors import EmbeddedServerError
 
@@ -109,7 +109,7 @@ def names_in(home: str) -> list[str]:
 def test_whoever_only_starts_workers_loads_nothing_of_what_they_serve() -> None:
     """A start of several would take twice as long."""
     loaded = loaded_by("proxy.cli.serve")
-    assert "proxy.workers" in loaded
+    assert "proxy.process.workers" in loaded
     assert not loaded & {"proxy.app", "aiohttp", "asyncpg", "redis"}
 
 

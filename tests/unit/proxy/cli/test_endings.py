@@ -8,8 +8,8 @@ from accounts.errors import KeyNotFound
 from ledger.errors import InvalidAmount
 from ledger.migrate import MigrationError
 from proxy.cli.endings import Ending, ending_of
+from proxy.process.starting import StartError
 from proxy.reconcile.errors import ReconcileError
-from proxy.starting import StartError
 from runtime.config import ConfigError
 from runtime.embedded.errors import EmbeddedServerError
 

@@ -5,7 +5,7 @@ from click.testing import CliRunner
 
 from proxy.cli import simulate as module
 from proxy.cli.simulate import simulate
-from proxy.starting import StartError
+from proxy.process.starting import StartError
 from runtime.simulator.kinds import Kind
 from runtime.simulator.settings import SimulatorSettings
 

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from proxy.local.folder import DataFolder, Secrets
-from proxy.starting import StartError
+from proxy.process.starting import StartError
 from runtime.settings.fields import MIN_SECRET_CHARS
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from proxy.local import parts
 from proxy.local.parts import OwnProcess, PrivateServer, keep, keep_all
-from proxy.starting import StartError
+from proxy.process.starting import StartError
 from runtime.embedded.errors import EmbeddedServerError
 from runtime.embedded.launch import EmbeddedServer
 from runtime.processes import Child

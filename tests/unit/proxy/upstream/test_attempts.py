@@ -87,12 +87,25 @@ def test_a_status_that_is_the_clients_fault_is_a_good_answer(status: int) -> Non
     assert server.standing.is_clear
 
 
-def test_who_has_too_much_to_do_is_not_ill_and_another_may_have_less() -> None:
-    server = FakeServer()
-    made = attempts(server, FakeServer())
+def test_who_has_too_much_to_do_is_not_ill_but_left_alone_for_as_long_as_it_says() -> None:
+    server, other, clock = FakeServer(), FakeServer(), Clock()
+    balance = Balance((server, other))
+    made = Attempts(balance, clock)
     made.begin_next()
-    assert made.answered(429)
-    assert server.standing.is_clear
+    assert made.current is server and made.answered(429, [(b"retry-after", b"3")])
+    assert not server.standing.is_open
+    for clock.now_ms in (0, 1, 2_999):
+        assert balance.choose(clock) is other
+        assert balance.choose(clock, (other,)) is server, "before nobody is"
+    clock.now_ms = 3_000
+    assert {balance.choose(clock), balance.choose(clock)} == {server, other}
+
+
+def test_who_is_alone_is_asked_on_though_it_wants_no_more() -> None:
+    server = FakeServer()
+    made = attempts(server)
+    assert made.begin_next() and made.answered(429)
+    assert attempts(server).begin_next()
 
 
 def test_a_good_answer_clears() -> None:

@@ -1,4 +1,4 @@
-"""What is held against a server: failures in a row, health checks; and a simple model that both must agree with."""
+"""What is held against a server: failures in a row, health checks, what it asked for itself; and a simple model that both must agree with."""
 
 from dataclasses import dataclass, field
 
@@ -101,6 +101,22 @@ def test_a_check_does_not_close_the_breaker_nor_a_request_bring_a_server_up() ->
     assert standing.is_down and standing.fitness(0) is Fitness.OUT
 
 
+def test_who_asked_to_be_left_alone_is_asked_last_until_then_whatever_else_it_answers() -> None:
+    standing = Standing(TOLERANCE)
+    standing.rest(1_000)
+    standing.rest(400)
+    standing.succeeded()
+    assert (standing.is_clear, standing.fitness(999)) == (False, Fitness.POOR)
+    assert standing.retry_after_ms(999) == 0, "nobody is kept from asking it"
+    assert standing.fitness(1_000) is Fitness.GOOD and standing.is_clear
+
+
+def test_rest_heals_nobody() -> None:
+    standing = opened()
+    standing.rest(10)
+    assert standing.fitness(0) is standing.fitness(10) is Fitness.OUT and not standing.is_clear
+
+
 @dataclass
 class Model:
     """Everything that ever happened, looked through anew each time."""
@@ -108,15 +124,19 @@ class Model:
     faults: list[Fault] = field(default_factory=list)  # since the last success
     last_try_ms: int = 0  # when it opened, or was tried last
     checks: list[bool] = field(default_factory=list)
+    rests: list[int] = field(default_factory=list)  # until when
 
     def fitness(self, now_ms: int) -> Fitness:
         if self._is_down():
             return Fitness.OUT
         if len(self.faults) < TOLERANCE.failures:
-            return Fitness.GOOD
+            return Fitness.POOR if self.rests_at(now_ms) else Fitness.GOOD
         if now_ms - self.last_try_ms >= TOLERANCE.open_ms:
             return Fitness.ON_TRIAL
         return Fitness.POOR if self.faults[-1] is Fault.ANSWERED else Fitness.OUT
+
+    def rests_at(self, now_ms: int) -> bool:
+        return any(now_ms < until_ms for until_ms in self.rests)
 
     def _is_down(self) -> bool:
         is_down, against = False, 0
@@ -127,7 +147,7 @@ class Model:
         return is_down
 
 
-STEPS = st.sampled_from(["failed", "failed", "refused", "succeeded", "well", "ill", "tried"])
+STEPS = st.sampled_from(["failed", "failed", "refused", "succeeded", "well", "ill", "tried", "rest"])
 
 
 @given(st.lists(st.tuples(STEPS, st.integers(0, 60)), max_size=60))
@@ -150,8 +170,11 @@ def test_it_agrees_with_a_model_that_forgets_nothing(steps: list[tuple[str, int]
         elif step in ("well", "ill"):
             standing.checked(step == "well")
             model.checks.append(step == "well")
+        elif step == "rest":
+            standing.rest(now_ms + 2 * passed_ms)
+            model.rests.append(now_ms + 2 * passed_ms)
         assert standing.fitness(now_ms) is model.fitness(now_ms)
-        assert standing.is_clear == (not model.faults and not standing.is_down)
+        assert standing.is_clear == (not model.faults and not standing.is_down and not model.rests_at(now_ms))
 
 
 @pytest.mark.parametrize("better, worse", [(Fitness.GOOD, Fitness.ON_TRIAL), (Fitness.POOR, Fitness.OUT)])

@@ -8,10 +8,10 @@ from msgspec.structs import replace
 
 from ledger.entries import UsageEntry
 from metering.usage import Usage
-from proxy import meters
 from proxy.failures import TABLE
-from proxy.pace import Pace
 from proxy.settlement import Ending, charged_entry
+from proxy.telemetry import meters
+from proxy.telemetry.pace import Pace
 from runtime.metrics.book import Book
 from runtime.metrics.series import OTHER, Bounded
 from tests.support.calls import admitted

@@ -3,8 +3,8 @@
 from bisect import bisect_left
 
 from ledger.entries import COMPLETED, DRAINED, ENDED_WITHOUT_DONE, UsageEntry
-from proxy.pace import Pace
 from proxy.settlement import CLIENT_LEFT
+from proxy.telemetry.pace import Pace
 from runtime.metrics.series import MILLISECONDS, NANOS, OTHER, Bounded, Counter, Gauge, Histogram, Metric
 
 # Without a setting; each model has some forty series.

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from proxy.starting import (
+from proxy.process.starting import (
     HELD_SIGNALS,
     StartError,
     free_port,

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import structlog
 
-from proxy.starting import HELD_SIGNALS, hear_and_pass_on, must_be_free, stop_event
-from proxy.stopping import LONGEST_LEDGER_STOP_S, longest_stop_s
+from proxy.process.starting import HELD_SIGNALS, hear_and_pass_on, must_be_free, stop_event
+from proxy.process.stopping import LONGEST_LEDGER_STOP_S, longest_stop_s
 from runtime.backoff import Backoff
 from runtime.clock import monotonic_ms
 from runtime.metrics.slots import folder_of_slots

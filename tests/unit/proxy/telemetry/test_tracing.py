@@ -10,8 +10,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import StatusCode
 
-from proxy.starting import StartError
-from proxy.tracing import Tracing, end_span, open_tracing, with_context
+from proxy.process.starting import StartError
+from proxy.telemetry.tracing import Tracing, end_span, open_tracing, with_context
 from runtime.settings import Traces
 from tests.support.gateway import GOOD, JSON, Rig
 

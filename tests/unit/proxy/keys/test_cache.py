@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisGone
 
-from proxy.key_cache import Identity, KeyCache
+from proxy.keys.cache import Identity, KeyCache
 
 WHO = Identity(UUID(int=1), UUID(int=2), UUID(int=3))
 

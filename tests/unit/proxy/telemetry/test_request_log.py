@@ -6,10 +6,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from metering.usage import Usage
-from proxy import request_log
 from proxy.failures import Failure
-from proxy.pace import Pace
 from proxy.settlement import Ending, charged_entry
+from proxy.telemetry import request_log
+from proxy.telemetry.pace import Pace
 from proxy.upstream.errors import Phase, UpstreamClosed, UpstreamTimeout
 from tests.support.calls import IDENTITY, REQUEST_ID, admitted
 from tests.support.gateway import EVENTS, GOOD, JSON, Rig

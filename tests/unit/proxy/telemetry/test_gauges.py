@@ -6,10 +6,10 @@ from uuid import UUID
 
 from metering.leases import Lease
 from metering.pricing import PriceSheet
-from proxy import meters
 from proxy.drain import Drain
-from proxy.gauges import GatewayLook
 from proxy.prices import PriceBook
+from proxy.telemetry import meters
+from proxy.telemetry.gauges import GatewayLook
 from runtime.metrics.book import Book
 from tests.support.calls import price, route
 

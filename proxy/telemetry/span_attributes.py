@@ -7,8 +7,8 @@ declares them. What has no name there is called `farebox.*`. Prompts and answers
 from ledger.entries import UsageEntry
 from metering.endpoints import Endpoint
 from proxy.failures import Failure
-from proxy.pace import Pace
 from proxy.settlement import Admitted, Ending
+from proxy.telemetry.pace import Pace
 
 Attributes = dict[str, str | int | float | bool]
 

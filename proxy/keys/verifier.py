@@ -17,8 +17,8 @@ from redis.exceptions import RedisError
 from accounts.key_format import KeyFormat, cache_id, lookup_prefix, memory_id
 from ledger.postgres import KeyRow
 from proxy.failures import Failure, invalid_api_key, retry_after
-from proxy.key_cache import Identity, KeyCache
-from proxy.key_checks import KeyChecks
+from proxy.keys.cache import Identity, KeyCache
+from proxy.keys.checks import KeyChecks
 from runtime.coalesce import Coalescer, Overloaded
 from runtime.expiring import Expiring
 from runtime.postgres import UNAVAILABLE

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from proxy import workers
-from proxy.starting import HELD_SIGNALS, StartError
-from proxy.stopping import LONGEST_LEDGER_STOP_S, longest_stop_s
-from proxy.workers import supervise
+from proxy.process import workers
+from proxy.process.starting import HELD_SIGNALS, StartError
+from proxy.process.stopping import LONGEST_LEDGER_STOP_S, longest_stop_s
+from proxy.process.workers import supervise
 from runtime.settings import AdminListen, Listen
 from tests.support.asking import begin
 from tests.support.waiting import until

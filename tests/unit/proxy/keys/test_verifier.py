@@ -19,10 +19,10 @@ from redis.exceptions import TimeoutError as RedisSlow
 
 from accounts.key_format import KeyFormat, cache_id, hash_key, lookup_prefix, matches_hash
 from ledger.postgres import KeyRow
-from proxy import key_checks
 from proxy.failures import Failure
-from proxy.guesses import Guesses
-from proxy.keys import Identity, KeyVerifier
+from proxy.keys import checks
+from proxy.keys.guesses import Guesses
+from proxy.keys.verifier import Identity, KeyVerifier
 from tests.support.asking import begin
 from tests.support.waiting import until
 
@@ -145,7 +145,7 @@ class Rig:
 @pytest.fixture
 async def rig(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
     bcrypt = Bcrypt()
-    monkeypatch.setattr(key_checks, "matches_hash", bcrypt.matches_hash)
+    monkeypatch.setattr(checks, "matches_hash", bcrypt.matches_hash)
     made = Rig(bcrypt)
     yield made
     bcrypt.open.set()
@@ -292,8 +292,8 @@ async def test_while_a_prefix_is_guessed_its_owner_gets_in_by_coming_back(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now_s = [1_000.0]
-    monkeypatch.setattr(key_checks, "Guesses", partial(Guesses, clock_s=lambda: now_s[0]))
-    monkeypatch.setattr(key_checks, "_matches", lambda presented, _: (rig.bcrypt.matches_hash(presented, _), 0.05))
+    monkeypatch.setattr(checks, "Guesses", partial(Guesses, clock_s=lambda: now_s[0]))
+    monkeypatch.setattr(checks, "_matches", lambda presented, _: (rig.bcrypt.matches_hash(presented, _), 0.05))
     verifier = rig.another_process()
     codes = [(await refusal(verifier, key(number))).code for number in range(2, 100)]
     assert codes == ["invalid_api_key"] * 4 + ["overloaded"] * 94

@@ -16,7 +16,7 @@ from contextlib import suppress
 
 from accounts.key_format import matches_hash
 from ledger.postgres import KeyRow
-from proxy.guesses import Guesses
+from proxy.keys.guesses import Guesses
 from runtime.coalesce import Overloaded
 
 _THREADS = 2

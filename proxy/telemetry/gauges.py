@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from metering.admission import Limits
-from proxy import meters
 from proxy.drain import Drain
-from proxy.keys import KeyVerifier
+from proxy.keys.verifier import KeyVerifier
 from proxy.opening import RoutesInUse
 from proxy.prices import PriceBook
+from proxy.telemetry import meters
 from runtime.spool import Spool
 
 Look = Callable[[], None]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from proxy import pace as module
-from proxy.pace import Pace
+from proxy.telemetry import pace as module
+from proxy.telemetry.pace import Pace
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.guesses import Guesses
+from proxy.keys.guesses import Guesses
 
 ANAS, BENS = "pp_live-AAAAAAA", "pp_live-BBBBBBB"
 # What one check takes at the usual cost, and what is rested for it.

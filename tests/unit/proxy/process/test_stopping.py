@@ -2,8 +2,9 @@
 
 from ledger import process
 from metering import settling
-from proxy import stopping, tracing
-from proxy.stopping import AFTER_STREAMS_S, LONGEST_LEDGER_STOP_S, longest_stop_s, longest_supervised_stop_s
+from proxy.process import stopping
+from proxy.process.stopping import AFTER_STREAMS_S, LONGEST_LEDGER_STOP_S, longest_stop_s, longest_supervised_stop_s
+from proxy.telemetry import tracing
 from proxy.upstream import pool
 from runtime import postgres, spool
 from runtime.http import server

@@ -8,9 +8,9 @@ from opentelemetry.semconv.attributes import error_attributes, http_attributes
 from metering import endpoints
 from metering.usage import Usage
 from proxy.failures import Failure
-from proxy.pace import Pace
 from proxy.settlement import Ending, charged_entry
-from proxy.span_attributes import OPERATIONS, Attributes, of_ended, of_refused, span_name
+from proxy.telemetry.pace import Pace
+from proxy.telemetry.span_attributes import OPERATIONS, Attributes, of_ended, of_refused, span_name
 from tests.support.calls import REQUEST_ID, admitted
 
 USED = Usage(input_tokens=3, cached_input_tokens=2, output_tokens=5, reasoning_tokens=4)

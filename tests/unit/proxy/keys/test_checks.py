@@ -9,9 +9,9 @@ import pytest
 
 from accounts.key_format import hash_key, lookup_prefix
 from ledger.postgres import KeyRow
-from proxy import key_checks
-from proxy.guesses import Guesses
-from proxy.key_checks import KeyChecks
+from proxy.keys import checks as module
+from proxy.keys.checks import KeyChecks
+from proxy.keys.guesses import Guesses
 
 LOWEST_COST = 4
 KEY = "pp_live-" + "A" * 32
@@ -39,7 +39,7 @@ async def test_it_works_behind_the_loop_and_the_loop_stays_where_it_is(monkeypat
         ranks.append((thread, os.getpriority(os.PRIO_PROCESS, thread)))
         return True
 
-    monkeypatch.setattr(key_checks, "matches_hash", matches_hash)
+    monkeypatch.setattr(module, "matches_hash", matches_hash)
     before = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     checks = KeyChecks()
     try:
@@ -76,7 +76,7 @@ async def test_wrong_keys_are_noted_with_what_they_took_and_right_ones_are_not(m
         def wrong(self, prefix: str, cpu_s: float) -> None:
             noted.append((prefix, cpu_s))
 
-    monkeypatch.setattr(key_checks, "Guesses", Noting)
+    monkeypatch.setattr(module, "Guesses", Noting)
     checks = KeyChecks()
     try:
         assert await checks.matches(KEY, "a", row())

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisGone
 
-from proxy.metrics_page import MetricsPage
+from proxy.telemetry.metrics_page import MetricsPage
 from runtime.clock import wall_ms
 from runtime.exposition import parse
 from runtime.metrics.book import Book

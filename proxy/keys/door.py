@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from proxy.failures import Failure, retry_after
 from proxy.http.body import presented_key
 from proxy.http.client_address import client_address
-from proxy.keys import Identity, KeyVerifier
+from proxy.keys.verifier import Identity, KeyVerifier
 from runtime.addresses import Network
 from runtime.http.request import Request
 from runtime.strikes import Strikes

@@ -5,9 +5,9 @@ from typing import Any, cast
 
 import pytest
 
-from proxy.door import Door
 from proxy.failures import Failure, invalid_api_key
-from proxy.keys import Identity, KeyVerifier
+from proxy.keys.door import Door
+from proxy.keys.verifier import Identity, KeyVerifier
 from runtime.addresses import read_network
 from runtime.http.request import Request
 from runtime.strikes import Strikes

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from proxy.key_cache import Identity
+from proxy.keys.cache import Identity
 from runtime.clock import monotonic_ns
 
 if TYPE_CHECKING:

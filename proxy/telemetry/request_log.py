@@ -12,8 +12,8 @@ import structlog
 from ledger.entries import UsageEntry
 from metering.endpoints import Endpoint
 from proxy.failures import Failure
-from proxy.pace import Pace
 from proxy.settlement import Admitted, Ending
+from proxy.telemetry.pace import Pace
 from proxy.upstream.errors import UpstreamTimeout
 
 log = structlog.get_logger("farebox.requests")

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from proxy.span_attributes import Attributes
-from proxy.starting import StartError
+from proxy.process.starting import StartError
+from proxy.telemetry.span_attributes import Attributes
 from runtime.settings import Traces
 from runtime.version import farebox_version
 
