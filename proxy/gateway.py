@@ -137,15 +137,15 @@ class Call:
             elif signal is Signal.FAILED:
                 error = self._relay.error
                 assert error is not None
-                if not (attempts.failed(error) and await self._send_elsewhere(admitted)):
+                if not (attempts.failed(error) and await self._move_on(admitted)):
                     raise refusals.of_upstream(error) from error
             elif self._was_our_question_refused():
                 self._gateway.questions.refused(admitted.route, admitted.asked.ask.model)
                 await self._send(admitted)
-            elif not (attempts.answered(self._relay.status, self._relay.headers) and await self._send_elsewhere(admitted)):
+            elif not (attempts.answered(self._relay.status, self._relay.headers) and await self._move_on(admitted)):
                 return await self._finish()
 
-    async def _send_elsewhere(self, admitted: Admitted) -> bool:
+    async def _move_on(self, admitted: Admitted) -> bool:
         """To another upstream, if there is one and the client has seen nothing yet."""
         if self._client is not None or not admitted.attempts.begin_next():
             return False

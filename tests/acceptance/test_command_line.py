@@ -423,7 +423,7 @@ async def test_what_a_command_prints_is_all_that_it_prints(config: Path, databas
     connection = await asyncpg.connect(database_url)
     await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     await connection.close()
-    command = [sys.executable, "-c", "from proxy.cli import main; main()", "migrate", "--config", config, "--json"]
+    command = [sys.executable, "-c", "from proxy.cli import main; main()", "migrate", "--config", str(config), "--json"]
     program = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, env=environment())
     out, err = await program.communicate()
     assert len(json.loads(out)["applied"]) > 10

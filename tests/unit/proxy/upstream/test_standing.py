@@ -1,4 +1,4 @@
-"""What is held against a server: failures in a row, health checks, what it asked for itself; and a simple model that both must agree with."""
+"""What is held against a server: failures in a row, health checks, what it asked for itself; and a simple model."""
 
 from dataclasses import dataclass, field
 
