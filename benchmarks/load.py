@@ -23,6 +23,7 @@ import uvloop
 from benchmarks.asked import body, image_body, request
 from benchmarks.client import Client, connect
 from benchmarks.key_load import flood, many
+from benchmarks.ticks import at_rate
 from benchmarks.values import percentile
 
 # A run that takes longer has failed. A hundred thousand wallets that nobody has asked for yet take over a minute.
@@ -90,8 +91,7 @@ class Load:
 
     async def paced(self, rate: float, seconds: float, what: str = "plain") -> dict[str, float]:
         """Requests at fixed times, over the connections in turn: a slow server cannot slow the load down. How long
-        until the first piece of each answer, from the time the request was due. Waiting spins: a timer's millisecond
-        is more than what is measured."""
+        until the first piece of each answer, from the time the request was due."""
         free, taken = deque(self.pairs(BODIES[what]())), list[float]()
 
         async def one(pair: tuple[Client, bytes], due: float) -> None:
@@ -100,11 +100,11 @@ class Load:
             free.append(pair)
 
         begin = perf_counter() + 0.1
-        async with asyncio.TaskGroup() as group:
+        async with asyncio.TaskGroup() as group, at_rate(begin, rate) as beat:
             for turn in range(int(rate * seconds)):
                 due = begin + turn / rate
-                while perf_counter() < due or not free:  # noqa: ASYNC110 -- on purpose
-                    await asyncio.sleep(0)
+                while perf_counter() < due or not free:
+                    await beat.next_one()
                 group.create_task(one(free.popleft(), due))
         return {"requests": len(taken), "p50_ms": percentile(taken, 50), "p99_ms": percentile(taken, 99)}
 
