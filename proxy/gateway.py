@@ -188,7 +188,7 @@ class Call:
         passed = headers.to_client(relay.headers, is_edited=True) + self._own_headers()
         if relay.is_stream:
             passed.append(("x-accel-buffering", "no"))
-        self._client = self._request.begin(relay.status, passed)
+        self._client = self._request.begin(relay.status, passed, relay.take())
         relay.attach(self._client)
         if self._funding is not None:
             self._funding.delivering()
@@ -211,7 +211,7 @@ class Call:
         else:
             raise refusals.of_status(relay.status)
         if self._client is not None:
-            self._client.finish()
+            self._client.finish(relay.tail)
             return self._client
         passed = headers.to_client(relay.headers, is_edited=False) + self._own_headers()
         if self._recording is not None:
@@ -247,8 +247,7 @@ class Call:
             self._request.abort()
             raise ConnectionAbortedError("the answer broke off")
         between = self._relay.is_between_events
-        client.write(last_event(failure, self._shape, framing, is_between_events=between))
-        client.finish()
+        client.finish(last_event(failure, self._shape, framing, is_between_events=between))
         return client
 
     # the client is gone

@@ -49,7 +49,7 @@ class _Status:
     def on_body(self, data: bytes) -> None:
         """Not of interest."""
 
-    def on_end(self) -> None:
+    def on_end(self, last: bytes = b"") -> None:
         self._answer(200 <= self._status < 300)
 
     def on_failure(self, error: UpstreamError) -> None:

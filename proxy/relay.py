@@ -56,6 +56,7 @@ class Relay:
         self.look_at_bytes = _NEVER
         self.passed_bytes = 0
         self.first_ns = 0  # when the first of the body came, by the monotonic clock
+        self.tail = b""  # what came with the end, once that has been signalled: goes to the client with its end
         self.has_begun = False
         self.upstream: ResponseHandle | None = None
         self.status = 0
@@ -80,10 +81,7 @@ class Relay:
                 self._ask_to_begin()
 
     def on_body(self, data: bytes) -> None:
-        if not self.passed_bytes:
-            self.first_ns = monotonic_ns()
-        out = self.tap.feed(data)
-        self.passed_bytes += len(data)
+        out = self._metered(data)
         client = self._client
         if client is not None:
             client.write(out)
@@ -95,10 +93,15 @@ class Relay:
         if self.passed_bytes >= self.look_at_bytes:
             self._look()
 
-    def on_end(self) -> None:
-        self._collect_or_write(self.tap.finish())
+    def on_end(self, last: bytes = b"") -> None:
+        out = (self._metered(last) if last else b"") + self.tap.finish()
+        if self._client is not None:
+            self.tail = out
+        elif not self._is_deaf:
+            self._collect(out)
         self._part()
-        self._signal(Signal.END)
+        if self.error is None:
+            self._signal(Signal.END)
 
     def on_failure(self, error: UpstreamError) -> None:
         self.error = error
@@ -106,6 +109,13 @@ class Relay:
         # what a broken stream left unfinished stays unsent: half an event is no event
         self.tap.finish()
         self._signal(Signal.FAILED)
+
+    def _metered(self, data: bytes) -> bytes:
+        """What of it is the client's."""
+        if not self.passed_bytes:
+            self.first_ns = monotonic_ns()
+        self.passed_bytes += len(data)
+        return self.tap.feed(data)
 
     # the handler's side
 
@@ -140,13 +150,16 @@ class Relay:
             await self._wake
         return self._signals.pop(0)
 
+    def take(self) -> bytes:
+        """What was collected, to begin the answer with; `attach` comes next."""
+        self._last = self.body
+        self._collected.clear()
+        return self._last
+
     def attach(self, client: AnswerStream) -> None:
-        """From here on bytes go to the client; what was collected goes first."""
+        """From here on bytes go to the client; what was collected has gone."""
         self._client = client
         self.has_begun = True
-        self._last = self.body
-        client.write(self._last)
-        self._collected.clear()
         if client.is_congested:
             self._pause()
         elif self._is_paused:
@@ -184,13 +197,6 @@ class Relay:
     def _part(self) -> None:
         """They know us, we know them: left alone, each request would be garbage to be searched for."""
         self.upstream, self._look = None, _look_at_nothing
-
-    def _collect_or_write(self, data: bytes) -> None:
-        if self._client is None:
-            if not self._is_deaf:
-                self._collect(data)
-        else:
-            self._client.write(data)
 
     def _collect(self, data: bytes) -> None:
         self._collected.append(data)

@@ -86,7 +86,8 @@ class _Collector:
             self._is_good = False
             self.abort()
 
-    def on_end(self) -> None:
+    def on_end(self, last: bytes = b"") -> None:
+        self.on_body(last)
         self._answer(b"".join(self._parts) if self._is_good else None)
 
     def on_failure(self, error: UpstreamError) -> None:

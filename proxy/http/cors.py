@@ -69,8 +69,8 @@ class _Through:
     def want_body(self) -> None:
         self._channel.want_body()
 
-    def begin(self, status: int, headers: HeaderList) -> AnswerStream:
-        return self._channel.begin(status, headers + self._headers)
+    def begin(self, status: int, headers: HeaderList, first: bytes = b"") -> AnswerStream:
+        return self._channel.begin(status, headers + self._headers, first)
 
     def abort(self, *, with_reset: bool = False) -> None:
         self._channel.abort(with_reset=with_reset)

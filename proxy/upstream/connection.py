@@ -32,8 +32,8 @@ class ResponseSink(Protocol):
     def on_body(self, data: bytes) -> None:
         """Body bytes without chunk framing; all that one read brought, joined."""
 
-    def on_end(self) -> None:
-        """The message is complete. Nothing follows."""
+    def on_end(self, last: bytes = b"") -> None:
+        """The message is complete, with the `last` bytes of its body. Nothing follows."""
 
     def on_failure(self, error: UpstreamError) -> None:
         """There will be no (more) response. Nothing follows. Exactly one of `on_end` and `on_failure` is called."""
@@ -193,7 +193,7 @@ class UpstreamConnection(asyncio.Protocol):
             if not self._headers_delivered:
                 self._headers_delivered = True
                 exchange.sink.on_headers(parser.status, parser.headers)
-        if parser.parts and self._exchange is exchange:
+        if parser.parts and not parser.complete and self._exchange is exchange:
             exchange.sink.on_body(parser.take_body())
         if (parser.complete or parser.fault is not None) and self._exchange is exchange:
             self._finish(exchange)
@@ -237,8 +237,9 @@ class UpstreamConnection(asyncio.Protocol):
             self.fail(UpstreamProtocolError(parser.fault or "the upstream's response is not valid HTTP"))
             return
         is_young = self._progress_at_s < self._expires_at_s
+        last = parser.take_body()  # before the connection is somebody else's
         self.end_exchange(reusable=is_young and parser.reusable and self._all_written())
-        exchange.sink.on_end()
+        exchange.sink.on_end(last)
 
     def _all_written(self) -> bool:
         # An answer that came before the whole request was taken leaves half a request in the pipe.

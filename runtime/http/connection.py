@@ -149,16 +149,16 @@ class Connection(asyncio.Protocol):
             self._transport.write(CONTINUE)
         self._balance()
 
-    def begin(self, status: int, headers: HeaderList) -> AnswerStream:
+    def begin(self, status: int, headers: HeaderList, first: bytes = b"") -> AnswerStream:
         request = self._request
         if request is None or self._transport.is_closing():
             raise ConnectionResetError("the client left before the answer began")
         is_chunked = request.version is HTTP_1_1
         request.keeps_alive = is_chunked and self._may_go_on(request)
         framing = (_CHUNKED if is_chunked else b"") + (b"" if request.keeps_alive else _CLOSE)
-        self._transport.write(head_bytes(status, headers, framing))
-        self._stream = AnswerStream(self._transport, self._drained, is_chunked=is_chunked)
-        return self._stream
+        self._stream = stream = AnswerStream(self._transport, self._drained, is_chunked=is_chunked)
+        self._transport.write(head_bytes(status, headers, framing) + stream.framed(first))
+        return stream
 
     def abort(self, *, with_reset: bool = False) -> None:
         if with_reset and not self._transport.is_closing():

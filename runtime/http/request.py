@@ -55,7 +55,7 @@ class Channel(Protocol):
     @property
     def remote(self) -> str | None: ...
     def want_body(self) -> None: ...
-    def begin(self, status: int, headers: HeaderList) -> AnswerStream: ...
+    def begin(self, status: int, headers: HeaderList, first: bytes = b"") -> AnswerStream: ...
     def abort(self, *, with_reset: bool = False) -> None: ...
 
 
@@ -135,12 +135,13 @@ class Request:
             return unpack(raw, coding, self.body.max_bytes)
         return await asyncio.to_thread(unpack, raw, coding, self.body.max_bytes)
 
-    def begin(self, status: int, headers: HeaderList) -> AnswerStream:
+    def begin(self, status: int, headers: HeaderList, first: bytes = b"") -> AnswerStream:
         """Send status and headers of an answer whose length is not known; the handler returns the stream in the end.
 
-        Not for HEAD, which is answered by a Response. Raises ConnectionResetError if the client has left.
+        `first`: what is there of its body. Not for HEAD, which is answered by a Response. Raises ConnectionResetError
+        if the client has left.
         """
-        return self.channel.begin(status, headers)
+        return self.channel.begin(status, headers, first)
 
     def abort(self, *, with_reset: bool = False) -> None:
         """Cut the connection. `with_reset`: also to a client of HTTP/1.0 it must not look like a proper end."""

@@ -1,7 +1,8 @@
 """An answer that is written to as its bytes come to be: synchronously, from whichever callback they came in.
 
-The head is out already; the body's bytes go to the transport in the framing that it announced, without a task switch a
-chunk. One write makes one segment: size line, bytes and line end are joined.
+The body's bytes go to the transport in the framing that the head announced, without a task switch a chunk. One write
+makes one segment: size line, bytes and line end are joined, with the head if they are there by then, with the end if
+they came with it.
 """
 
 import asyncio
@@ -29,7 +30,11 @@ class AnswerStream:
         """Hand `data` to the transport; a connection that is already lost swallows it."""
         if not data or self._transport.is_closing():
             return
-        self._transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
+        self._transport.write(self.framed(data))
+
+    def framed(self, data: bytes) -> bytes:
+        """As it goes over the wire."""
+        return b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked and data else data
 
     @property
     def is_congested(self) -> bool:
@@ -41,8 +46,9 @@ class AnswerStream:
         async with asyncio.timeout(timeout_s):
             await self._drained()
 
-    def finish(self) -> None:
-        """End the body."""
+    def finish(self, last: bytes = b"") -> None:
+        """End the body, with its `last` bytes."""
         self.is_finished = True
-        if self._is_chunked and not self._transport.is_closing():
-            self._transport.write(_LAST_CHUNK)
+        data = self.framed(last) + (_LAST_CHUNK if self._is_chunked else b"")
+        if data and not self._transport.is_closing():
+            self._transport.write(data)

@@ -44,8 +44,8 @@ async def test_cancelled_between_being_granted_a_connection_and_waking_up() -> N
         tasks: list[asyncio.Task[ResponseHandle]] = []
 
         class CancelsTheNext(RecordingSink):
-            def on_end(self) -> None:
-                super().on_end()
+            def on_end(self, last: bytes = b"") -> None:
+                super().on_end(last)
                 assert (pool.active, pool.waiting) == (1, 1), "the second has the slot, the third waits"
                 tasks[0].cancel()
 
@@ -72,8 +72,9 @@ async def test_cancelled_and_granted_a_connection_before_noticing() -> None:
         tasks: list[asyncio.Task[ResponseHandle]] = []
 
         class CancelsTheNext(RecordingSink):
-            def on_body(self, data: bytes) -> None:  # this read also ends the message and hands the slot on
-                super().on_body(data)
+            # this read also ends the message and hands the slot on
+            def on_headers(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+                super().on_headers(status, headers)
                 tasks[0].cancel()
 
         first = CancelsTheNext()

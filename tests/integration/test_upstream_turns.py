@@ -68,8 +68,9 @@ async def test_a_waiting_request_whose_connection_broke_before_it_woke_opens_ano
         pool = UpstreamPool(server.origin, PoolLimits(max_connections=1))
 
         class BreaksTheConnection(RecordingSink):
-            def on_end(self) -> None:  # the slot is the next request's already, but its task has not run
-                super().on_end()
+            # the slot is the next request's already, but its task has not run
+            def on_end(self, last: bytes = b"") -> None:
+                super().on_end(last)
                 assert (pool.active, pool.waiting) == (1, 0)
                 open_connections(pool)[0].abort()
 

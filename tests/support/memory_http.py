@@ -35,11 +35,12 @@ class Answer:
 
 
 class MemoryTransport(asyncio.Transport):
-    """Keeps what is written; `buffered` is what a slow client has not taken yet."""
+    """Keeps what is written, and what of it together; `buffered` is what a slow client has not taken yet."""
 
     def __init__(self) -> None:
         super().__init__()
         self.written = bytearray()
+        self.segments: list[bytes] = []
         self.buffered = 0
         self.is_closed = False
         self.was_aborted = False
@@ -49,6 +50,7 @@ class MemoryTransport(asyncio.Transport):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         assert not self.is_closed and not self.has_ended
         self.written += data
+        self.segments.append(bytes(data))
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
         self.write(b"".join(list_of_data))

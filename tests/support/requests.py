@@ -20,7 +20,7 @@ class NoChannel:
     def want_body(self) -> None:
         raise AssertionError("the body is there")
 
-    def begin(self, status: int, headers: HeaderList) -> AnswerStream:
+    def begin(self, status: int, headers: HeaderList, first: bytes = b"") -> AnswerStream:
         raise AssertionError("nothing can be begun here")
 
     def abort(self, *, with_reset: bool = False) -> None:

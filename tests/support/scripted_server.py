@@ -149,8 +149,9 @@ class RecordingSink:
         self.pieces.append(data)
         self._changed.set()
 
-    def on_end(self) -> None:
+    def on_end(self, last: bytes = b"") -> None:
         assert self.status is not None and not self.over
+        self.pieces += [last] if last else []
         self.over = True
         self._changed.set()
 

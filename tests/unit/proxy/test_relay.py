@@ -50,6 +50,9 @@ class Client(AnswerStream):
     def write(self, data: bytes) -> None:
         self.received += data
 
+    def finish(self, last: bytes = b"") -> None:
+        self.received += last
+
     @property
     def is_congested(self) -> bool:
         return self.congested
@@ -76,6 +79,10 @@ class Rig:
     async def attached(self) -> None:
         """The handler's part at the beginning of an answer."""
         assert await self.relay.next_signal() is Signal.BEGIN
+        self.attach()
+
+    def attach(self) -> None:
+        self.client.write(self.relay.take())
         self.relay.attach(self.client)
 
     async def signals(self) -> list[Signal]:
@@ -141,18 +148,55 @@ async def test_bytes_pass_in_the_upstreams_own_callback_and_wake_nobody() -> Non
 def test_bytes_reach_the_client_whole_and_in_order(cuts: list[int], remove_usage: bool, attach_at: int) -> None:
     whole = CHUNK * 3 + USAGE_CHUNK + DONE
     places = [0, *sorted(cuts), len(whole)]
-    pieces = [whole[a:b] for a, b in pairwise(places)]
+    *pieces, last = [whole[a:b] for a, b in pairwise(places)]
     rig = Rig(remove_usage=remove_usage)
     rig.relay.on_headers(200, EVENTS)
     for number, piece in enumerate(pieces):
         if number == attach_at:
-            rig.relay.attach(rig.client)
+            rig.attach()
         rig.say(piece)
-    rig.relay.on_end()
+    rig.relay.on_end(last)
     if attach_at >= len(pieces):
-        rig.relay.attach(rig.client)
+        rig.attach()
+    rig.client.finish(rig.relay.tail)
     assert rig.client.received == (CHUNK * 3 + DONE if remove_usage else whole)
     assert rig.relay.tap.reading.completion == 2
+
+
+async def test_what_comes_with_the_end_waits_for_it_and_is_metered_like_the_rest() -> None:
+    rig = Rig()
+    rig.stream(CHUNK)
+    await rig.attached()
+    rig.relay.on_end(CHUNK + DONE)
+    assert (rig.client.received, rig.relay.tail) == (CHUNK, CHUNK + DONE)
+    assert await rig.signals() == [Signal.END]
+    assert rig.relay.passed_bytes == len(CHUNK + CHUNK + DONE)
+
+
+async def test_an_answer_that_comes_whole_in_one_piece_is_collected() -> None:
+    rig = Rig()
+    rig.relay.on_headers(200, JSON)
+    rig.relay.on_end(b'{"choices": []}')
+    assert await rig.signals() == [Signal.END]
+    assert (rig.relay.body, rig.relay.tail) == (b'{"choices": []}', b"")
+    assert rig.relay.first_ns > 0
+
+
+async def test_an_error_that_is_too_large_with_its_end_has_failed_and_nothing_else() -> None:
+    rig = Rig()
+    rig.relay.on_headers(500, JSON)
+    rig.relay.on_end(b"x" * (COLLECT_BYTES + 1))
+    assert await rig.signals() == [Signal.FAILED]
+
+
+async def test_what_comes_with_the_end_for_a_client_that_is_gone_is_metered_and_not_kept() -> None:
+    rig = Rig()
+    rig.stream(CHUNK)
+    await rig.attached()
+    rig.relay.read_on()
+    rig.relay.on_end(CHUNK + USAGE_CHUNK + DONE)
+    assert await rig.signals() == [Signal.END]
+    assert (rig.relay.tail, rig.relay.body, rig.relay.tap.reading.completion) == (b"", b"", 2)
 
 
 async def test_an_answer_up_to_the_limit_is_collected_whole() -> None:
@@ -272,7 +316,7 @@ async def test_a_stream_that_ends_without_a_blank_line_is_passed_on_to_its_last_
     await rig.attached()
     rig.say(CHUNK[:20])
     rig.relay.on_end()
-    assert rig.client.received == CHUNK + CHUNK[:20]
+    assert rig.client.received + rig.relay.tail == CHUNK + CHUNK[:20]
 
 
 @pytest.mark.parametrize("is_end", [True, False], ids=["end", "failure"])

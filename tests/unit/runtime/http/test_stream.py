@@ -58,6 +58,22 @@ async def test_to_http_1_0_until_the_connection_ends() -> None:
     assert answer.body == b"hello world" and "transfer-encoding" not in answer.headers
 
 
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+async def test_what_is_there_at_the_beginning_and_what_comes_with_the_end(version: str) -> None:
+    async def handler(request: Request) -> Reply:
+        stream = request.begin(200, HEADERS, b"hello ")
+        stream.write(b"wide ")
+        stream.finish(b"world")
+        return stream
+
+    async with connected({("GET", "/"): handler}) as connection:
+        answer = await connection.ask(f"GET / HTTP/{version}\r\nhost: a\r\n\r\n".encode())
+    assert answer.body == b"hello wide world"
+    begun, _, ended = connection.transport.segments
+    assert begun.startswith(b"HTTP/1.1 200 ") and begun.endswith(b"6\r\nhello \r\n" if version == "1.1" else b"hello ")
+    assert ended == (b"5\r\nworld\r\n0\r\n\r\n" if version == "1.1" else b"world")
+
+
 async def test_the_headers_do_not_wait_for_the_first_byte() -> None:
     seen: list[Answer] = []
 
