@@ -78,8 +78,9 @@ class Stage:
         return await _told(await self._start(at, asked, self.where.load))
 
     async def load_beside(self, at: Contender, **asked: Any) -> dict[str, float]:
-        """A second one, which shares the upstream's cores and not those of the first."""
-        return await _told(await self._start(at, asked, self.where.upstream))
+        """A second one, which shares the cores of Postgres and not those of the first, of Valkey and the upstream: who
+        is asked by the first waits for those."""
+        return await _told(await self._start(at, asked, self.where.stores))
 
     async def memory_while_open(self, at: Contender, asked: dict[str, Any]) -> int:
         """Bytes, once every stream has begun."""

@@ -3,7 +3,8 @@
 redis-py would by default repeat a call that timed out. An admission that ran twice would hold twice; who may try
 again, and when, is decided by the callers.
 
-Scripts, which every request runs twice, go over one connection of their own (`runtime/redis_pipe.py`).
+Scripts, which every request runs twice, go over one connection of their own (`runtime/redis_pipe.py`), and so do
+look-ups of keys, which a flood of wrong ones consists of.
 """
 
 import asyncio
@@ -30,6 +31,7 @@ from runtime.redis_slots import Address
 
 # Calls are coalesced: a handful of connections carries any load. Waiting for one counts as Redis being slow.
 _MAX_CONNECTIONS = 16
+_BY_THE_PIPE = frozenset(("EVALSHA", "MGET"))
 _DEFAULT_PORT = 6379
 
 
@@ -72,7 +74,7 @@ def _client(options: dict[str, Any], timeout_s: float, waiting: int) -> Redis:
 
 
 class _Piped(Redis):
-    """Everything but scripts goes through the pool."""
+    """The rest goes through the pool."""
 
     def __init__(self, *, connection_pool: BlockingConnectionPool) -> None:
         super().__init__(connection_pool=connection_pool)
@@ -81,7 +83,7 @@ class _Piped(Redis):
         self._through_the_pool: Callable[..., Awaitable[Any]] = super().execute_command
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        if args[0] == "EVALSHA":
+        if args[0] in _BY_THE_PIPE:
             return await self._pipe.call(*args)
         return await self._through_the_pool(*args, **options)
 

@@ -2,7 +2,8 @@
 
 A call to Redis or Postgres costs tens of microseconds of client CPU whatever it carries. A `Coalescer` collects
 what callers submit, hands up to `max_batch` of it to one call at the end of the tick, and gives each caller its
-own answer. While `max_in_flight` calls are under way the next batch grows: the busier, the fuller.
+own answer. While `max_in_flight` calls are under way the next batch grows: the busier, the fuller. Where nobody is in
+a hurry, `pause_s` lets it grow further.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ class Overloaded(Exception):
 
 class Coalescer(Generic[Q, R]):
     """`call` gets a batch and returns one answer per item, in order. If it raises, every item of the batch fails so.
+    Between the beginnings of two calls there is at least `pause_s`; who asks after a longer rest is asked for at once.
 
     Who no longer waits cancels the future, and the item is asked all the same. Of each item whose future was cancelled,
     here too, `abandoned` is told, with the answer, or None where there is none. It must not raise.
@@ -35,6 +37,7 @@ class Coalescer(Generic[Q, R]):
         max_batch: int,
         max_in_flight: int,
         max_waiting: int,
+        pause_s: float = 0.0,
         abandoned: Callable[[Q, R | None], None] | None = None,
     ) -> None:
         self._call = call
@@ -42,6 +45,8 @@ class Coalescer(Generic[Q, R]):
         self._max_batch = max_batch
         self._max_in_flight = max_in_flight
         self._max_waiting = max_waiting
+        self._pause_s = pause_s
+        self._next_call_s = 0.0  # not before, by the loop's time
         self._abandoned = abandoned
         self._waiting: deque[tuple[Q, asyncio.Future[R]]] = deque()
         self._tasks = TaskSet()
@@ -70,9 +75,8 @@ class Coalescer(Generic[Q, R]):
         future: asyncio.Future[R] = loop.create_future()
         self._waiting.append((item, future))
         if not self._flush_is_due:
-            self._flush_is_due = True
             self._idle.clear()
-            loop.call_soon(self._flush)
+            self._flush_soon(loop)
         return future
 
     async def drain(self, timeout_s: float) -> int:
@@ -93,10 +97,12 @@ class Coalescer(Generic[Q, R]):
         self._idle.set()
         return left
 
-    def _flush_soon(self) -> None:
-        if not self._flush_is_due:
-            self._flush_is_due = True
-            running_loop().call_soon(self._flush)
+    def _flush_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._flush_is_due = True
+        if self._pause_s and (wait_s := self._next_call_s - loop.time()) > 0:
+            loop.call_later(wait_s, self._flush)
+        else:
+            loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         self._flush_is_due = False
@@ -110,6 +116,8 @@ class Coalescer(Generic[Q, R]):
             self._in_flight += 1
             self._under_way += size
             self._tasks.spawn(self._run(batch), name=self._name)
+            if self._pause_s:
+                self._next_call_s = running_loop().time() + self._pause_s
 
     async def _run(self, batch: list[tuple[Q, asyncio.Future[R]]]) -> None:
         try:
@@ -128,7 +136,8 @@ class Coalescer(Generic[Q, R]):
             self._in_flight -= 1
             self._under_way -= len(batch)
             if self._waiting:
-                self._flush_soon()
+                if not self._flush_is_due:
+                    self._flush_soon(running_loop())
             elif self._under_way == 0:
                 self._idle.set()
 

@@ -21,6 +21,8 @@ _TTL_S = 3_600
 _KEYS_PER_CALL = 256
 _CALLS_IN_FLIGHT = 2
 _WAITING = 5_000
+# As for look-ups in Postgres, and for the same reason.
+_PAUSE_S = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class KeyCache:
             max_batch=_KEYS_PER_CALL,
             max_in_flight=_CALLS_IN_FLIGHT,
             max_waiting=_WAITING,
+            pause_s=_PAUSE_S,
         )
 
     async def find(self, name: str) -> Identity | None:

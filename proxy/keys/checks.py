@@ -6,18 +6,15 @@ whoever shows a key for the first time, or many wrong ones.
 """
 
 import asyncio
-import os
-import sys
-import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
 from accounts.key_format import matches_hash
 from ledger.postgres import KeyRow
 from proxy.keys.guesses import Guesses
 from runtime.coalesce import Overloaded
+from runtime.scheduling import step_back
 
 _THREADS = 2
 _WAITING = 128
@@ -30,7 +27,7 @@ class KeyChecks:
     def __init__(self) -> None:
         self._waiting: Counter[str] = Counter()
         self._guesses = Guesses()
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="bcrypt", initializer=_step_back)
+        self._threads = ThreadPoolExecutor(_THREADS, "bcrypt", step_back, (_NICENESS,))
 
     @property
     def waiting(self) -> int:
@@ -70,10 +67,3 @@ def _matches(key: str, key_hash: str) -> tuple[bool, float]:
     before_s = time.thread_time()
     is_right = matches_hash(key, key_hash)
     return is_right, time.thread_time() - before_s
-
-
-def _step_back() -> None:
-    """Only on Linux does a thread have a rank of its own; a sandbox may forbid to change it."""
-    if sys.platform == "linux":
-        with suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)

@@ -79,11 +79,11 @@ def test_systemd_understands_the_unit_and_finds_it_well_shut_in(path: Path, tmp_
 
 
 def test_threads_may_step_back() -> None:
-    """`proxy/keys/checks.py` asks for it; the filter's group @resources has it."""
+    """`runtime/scheduling.py` asks for it; the filter's group @resources has both."""
     for path in UNITS:
         filters = re.findall(r"^SystemCallFilter=(.*)$", path.read_text(), re.MULTILINE)
         assert filters[:2] == ["@system-service", "~@privileged @resources"]
-    assert "setpriority" in re.findall(r"^SystemCallFilter=(.*)$", UNITS[1].read_text(), re.MULTILINE)
+    assert "setpriority sched_setattr" in re.findall(r"^SystemCallFilter=(.*)$", UNITS[1].read_text(), re.MULTILINE)
 
 
 def test_the_image_copies_what_the_builder_is_given() -> None:

@@ -39,6 +39,7 @@ def joined(
     max_batch: int = 4,
     max_in_flight: int = 2,
     max_waiting: int = 100,
+    pause_s: float = 0.0,
     abandoned: Callable[[int, int | None], None] | None = None,
 ) -> Coalescer[int, int]:
     return Coalescer(
@@ -47,6 +48,7 @@ def joined(
         max_batch=max_batch,
         max_in_flight=max_in_flight,
         max_waiting=max_waiting,
+        pause_s=pause_s,
         abandoned=abandoned,
     )
 
@@ -87,6 +89,34 @@ async def test_while_calls_are_under_way_the_next_batch_grows() -> None:
     server.may_answer.set()
     await asyncio.gather(*futures)
     assert server.batches == [[0], [1, 2, 3]]
+
+
+async def test_between_two_calls_there_is_a_pause_in_which_the_next_batch_grows() -> None:
+    server, loop = Server(), asyncio.get_running_loop()
+    coalescer = joined(server, pause_s=0.02)
+    begin_s = loop.time()
+    assert await coalescer.submit(0) == 0
+    futures = [coalescer.submit(1)]
+    await a_few_ticks()
+    futures.append(coalescer.submit(2))
+    assert await asyncio.gather(*futures) == [10, 20]
+    assert server.batches == [[0], [1, 2]]
+    assert loop.time() - begin_s >= 0.02
+    await asyncio.sleep(0.02)
+    coalescer.submit(3)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert server.batches[2:] == [[3]], "after a longer rest at once"
+
+
+async def test_draining_waits_for_what_is_asked_after_the_pause() -> None:
+    server = Server()
+    coalescer = joined(server, pause_s=0.02)
+    futures = [coalescer.submit(0)]
+    await a_few_ticks()
+    futures.append(coalescer.submit(1))
+    assert await coalescer.drain(BOUND_S) == 0
+    assert [future.result() for future in futures] == [0, 10]
 
 
 async def test_an_error_goes_to_everyone_in_the_batch_and_to_no_one_else() -> None:
