@@ -23,7 +23,7 @@ class Overloaded(Exception):
 
 class Coalescer(Generic[Q, R]):
     """`call` gets a batch and returns one answer per item, in order. If it raises, every item of the batch fails so.
-    Between the beginnings of two calls there is at least `pause_s`; who asks after a longer rest is asked for at once.
+    What is asked within `pause_s` of a call waits for the rest of it; after a longer quiet nobody waits.
 
     Who no longer waits cancels the future, and the item is asked all the same. Of each item whose future was cancelled,
     here too, `abandoned` is told, with the answer, or None where there is none. It must not raise.
@@ -98,6 +98,8 @@ class Coalescer(Generic[Q, R]):
         return left
 
     def _flush_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._flush_is_due:
+            return
         self._flush_is_due = True
         if self._pause_s and (wait_s := self._next_call_s - loop.time()) > 0:
             loop.call_later(wait_s, self._flush)
@@ -136,8 +138,7 @@ class Coalescer(Generic[Q, R]):
             self._in_flight -= 1
             self._under_way -= len(batch)
             if self._waiting:
-                if not self._flush_is_due:
-                    self._flush_soon(running_loop())
+                self._flush_soon(running_loop())
             elif self._under_way == 0:
                 self._idle.set()
 

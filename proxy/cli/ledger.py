@@ -38,7 +38,7 @@ def ledger(config: Path) -> None:
     """The ledger writer, and what keeps Redis in step with Postgres."""
     hold_signals()
     loaded = load_with_files(Config, config)
-    logs.configure(loaded.config.log.level)
+    logs.set_level(loaded.config.log.level)
     run(_work(config, loaded))
 
 

@@ -7,7 +7,6 @@ import click
 
 from proxy.cli.options import run
 from proxy.local.up import Wanted, up
-from runtime import logs
 from runtime.settings import UpstreamKind
 
 _DATA = Path(".farebox")
@@ -27,7 +26,6 @@ def up_command(
     upstream: str | None, upstream_kind: str, host: str, port: int, data: Path, workers: int, reset: bool
 ) -> None:
     """Everything on this machine: Postgres, Valkey, a demo key, an LLM server, the proxy."""
-    logs.configure("warning")
     run(up(Wanted(upstream, upstream_kind, host, port, data, workers, reset), click.echo))
 
 

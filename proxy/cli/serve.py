@@ -31,7 +31,7 @@ def serve(config: Path, workers: int, with_ledger: bool) -> None:
     """The proxy. Processes that end by accident are started again."""
     hold_signals()
     loaded = load_with_files(Config, config)
-    logs.configure(loaded.config.log.level)
+    logs.set_level(loaded.config.log.level)
     if workers == 1 and not with_ledger:
         run(_serve(config, loaded))
     else:
@@ -45,7 +45,7 @@ def worker(config: Path, metrics_slot: Path | None) -> None:
     """One of several proxies on the same port; `serve --workers` starts it."""
     hold_signals()
     loaded = load_with_files(Config, config)
-    logs.configure(loaded.config.log.level)
+    logs.set_level(loaded.config.log.level)
     run(_serve(config, loaded, reuse_port=True, metrics_slot=metrics_slot))
 
 

@@ -27,7 +27,7 @@ def simulate(
     host: str, port: int, models: tuple[str, ...], tokens: int, chunk_delay_ms: float, api_key: str | None, kind: str
 ) -> None:
     """The simulated LLM server on its own."""
-    logs.configure("info")
+    logs.set_level("info")
     settings = SimulatorSettings(host, port, models, tokens, chunk_delay_ms, api_key, kind=Kind(kind))
     try:
         run_simulator(settings)

@@ -21,8 +21,9 @@ _TTL_S = 3_600
 _KEYS_PER_CALL = 256
 _CALLS_IN_FLIGHT = 2
 _WAITING = 5_000
-# As for look-ups in Postgres, and for the same reason.
-_PAUSE_S = 0.002
+# Here and in Postgres. Only keys that this process does not know are looked up: who is right waits for this once, and
+# longer for bcrypt. In a flood of wrong keys each look-up carries more of them.
+LOOK_UP_PAUSE_S = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class KeyCache:
             max_batch=_KEYS_PER_CALL,
             max_in_flight=_CALLS_IN_FLIGHT,
             max_waiting=_WAITING,
-            pause_s=_PAUSE_S,
+            pause_s=LOOK_UP_PAUSE_S,
         )
 
     async def find(self, name: str) -> Identity | None:

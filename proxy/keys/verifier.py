@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from accounts.key_format import KeyFormat, cache_id, lookup_prefix, memory_id
 from ledger.postgres import KeyRow
 from proxy.failures import Failure, invalid_api_key, retry_after
-from proxy.keys.cache import Identity, KeyCache
+from proxy.keys.cache import LOOK_UP_PAUSE_S, Identity, KeyCache
 from proxy.keys.checks import KeyChecks
 from runtime.coalesce import Coalescer, Overloaded
 from runtime.expiring import Expiring
@@ -36,9 +36,6 @@ _WRONG_TTL_S = 10.0
 _SECRET_BYTES = 32
 _PREFIXES_PER_QUERY = 256
 _WAITING_FOR_QUERY = 5_000
-# Only keys that this process does not know are looked up: who is right waits for this once, and longer for bcrypt. In a
-# flood of wrong keys each look-up carries more of them.
-_PAUSE_S = 0.002
 _BUSY_RETRY_MS = 1_000
 
 
@@ -77,7 +74,7 @@ class KeyVerifier:
             max_batch=_PREFIXES_PER_QUERY,
             max_in_flight=1,
             max_waiting=_WAITING_FOR_QUERY,
-            pause_s=_PAUSE_S,
+            pause_s=LOOK_UP_PAUSE_S,
         )
 
     def known(self, key: str) -> Identity | None:

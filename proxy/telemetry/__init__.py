@@ -6,5 +6,4 @@ request_log      its line in the log
 tracing          its span (OpenTelemetry, where it is on); span_attributes: what that says
 gauges           what is so just now, looked up when somebody asks
 metrics_page     /metrics: of all workers on a port
-metrics_api      both wired, for a proxy and for a ledger process
 """

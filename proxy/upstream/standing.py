@@ -86,11 +86,10 @@ class Standing:
         return self._is_down
 
     def fitness(self, now_ms: int) -> Fitness:
-        rests = self._rests(now_ms)
         if self._is_down:
             return Fitness.OUT
         if not self.is_open:
-            return Fitness.POOR if rests else Fitness.GOOD
+            return Fitness.POOR if self._rests(now_ms) else Fitness.GOOD
         if self._breaker.retry_after_ms(now_ms) == 0:
             return Fitness.ON_TRIAL
         return Fitness.POOR if self._answers else Fitness.OUT

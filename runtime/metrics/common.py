@@ -29,11 +29,11 @@ CALL_BOUNDS_US = (
 
 REDIS_CALLS = Histogram(
     "farebox_redis_call_seconds",
-    "Time of a script call to Redis, from sending to its answer; one call carries many requests.",
+    "Time of a call to Redis, of a script or for keys, from sending to its answer; one call carries many requests.",
     bounds=CALL_BOUNDS_US,
 )
 REDIS_FAILURES = Counter(
-    "farebox_redis_failures_total", "Script calls to Redis that got no answer: away, too slow, connection lost."
+    "farebox_redis_failures_total", "Such calls to Redis that got no answer: away, too slow, connection lost."
 )
 POSTGRES_QUERIES = Histogram(
     "farebox_postgres_query_seconds", "Time of a statement in Postgres, as its caller waits.", bounds=CALL_BOUNDS_US

@@ -59,7 +59,8 @@ def farebox(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], 
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     # a command says how its process logs, and this is the process of the tests
-    monkeypatch.setattr("runtime.logs.configure", lambda level: None)
+    for name in ("configure", "set_level"):
+        monkeypatch.setattr(f"runtime.logs.{name}", lambda level: None)
 
     def run(*arguments: object) -> Ended:
         monkeypatch.setattr("sys.argv", ["farebox", *map(str, arguments)])

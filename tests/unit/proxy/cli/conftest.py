@@ -5,4 +5,5 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _logs_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.logs.configure", lambda level: None)
+    for name in ("configure", "set_level"):
+        monkeypatch.setattr(f"runtime.logs.{name}", lambda level: None)
